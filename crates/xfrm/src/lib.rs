@@ -1,1 +1,32 @@
+//! The security-association engine: a [`sec_agree::SaSet`] goes into Linux XFRM, whole or not at all.
+//!
+//! What it is: a synchronous netlink client. The kernel works off XFRM messages inside `send`, so every answer is
+//! there when `send` returns; batches of up to [`Engine::BATCH`] sets share one `send`, every answer is read, and a
+//! set of which one state was refused is rolled back before the caller hears of it.
+//!
+//! What it never does: flush a table, touch an object without our [`MARK`], print a key, install a state without a
+//! lifetime, or report success for something the kernel did not confirm.
+//!
+//! Where to start: [`Engine::open`] and [`Engine::probe`], then [`Engine::protect`] for the constant policies of a
+//! local address and [`Engine::install`] for the states. `state.rs` and `policy.rs` say what the messages hold.
 
+#![forbid(unsafe_code)]
+
+mod dump;
+mod engine;
+mod error;
+mod policy;
+mod probe;
+mod selector;
+mod socket;
+mod state;
+mod statistics;
+
+pub use dump::{KernelState, StateAlgorithm};
+pub use engine::{Engine, Install};
+pub use error::{Operation, XfrmError};
+pub use policy::{ClientPorts, Protection};
+pub use probe::Capabilities;
+pub use selector::MARK;
+pub use state::Lifetime;
+pub use statistics::Statistics;

@@ -1,0 +1,147 @@
+//! The sockets of one role: UDP sockets, TCP listeners and TCP connections behind one queue.
+
+mod tcp;
+mod udp;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sip::{Flow, Message, ParseError, Transmit, Transport};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+/// Bounds on what strangers can make a role hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Messages that wait for the core; a full queue stops reading.
+    pub queue: usize,
+    pub connections: usize,
+    /// Messages that wait for one connection to take them.
+    pub connection_queue: usize,
+    pub connect_timeout: Duration,
+    /// A connection that carried nothing for this long is closed.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queue: 4096,
+            connections: 16_384,
+            connection_queue: 256,
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(1800),
+        }
+    }
+}
+
+/// What the sockets have to tell.
+#[derive(Debug)]
+pub enum Arrival {
+    Message { flow: Flow, message: Message },
+    /// Bytes that are no SIP message; the connection they came on is closed by now.
+    Malformed { flow: Flow, error: ParseError },
+    /// A message could not leave, or its connection ended.
+    Failed { flow: Flow, error: io::Error },
+}
+
+/// All sockets of one role, in the network namespace of the thread that bound them.
+#[derive(Debug)]
+pub struct Endpoints {
+    limits: Limits,
+    udp: HashMap<SocketAddr, (Arc<UdpSocket>, AbortHandle)>,
+    listeners: HashMap<SocketAddr, AbortHandle>,
+    connections: tcp::Connections,
+    arrivals: mpsc::Receiver<Arrival>,
+    sender: mpsc::Sender<Arrival>,
+}
+
+impl Endpoints {
+    pub fn new(limits: Limits) -> Self {
+        let (sender, arrivals) = mpsc::channel(limits.queue);
+        let connections = tcp::Connections::new(limits, sender.clone());
+        Self { limits, udp: HashMap::new(), listeners: HashMap::new(), connections, arrivals, sender }
+    }
+
+    /// Binds UDP and starts reading. Answers the address bound, for port 0.
+    pub fn bind_udp(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let socket = Arc::new(udp::bind(address)?);
+        let local = socket.local_addr()?;
+        let reader = tokio::spawn(udp::read(Arc::clone(&socket), local, self.sender.clone()));
+        self.udp.insert(local, (socket, reader.abort_handle()));
+        Ok(local)
+    }
+
+    /// Listens on TCP. Answers the address bound, for port 0.
+    pub fn bind_tcp(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = tcp::listen(address)?;
+        let local = listener.local_addr()?;
+        let acceptor = tokio::spawn(tcp::accept(listener, local, self.connections.clone()));
+        self.listeners.insert(local, acceptor.abort_handle());
+        Ok(local)
+    }
+
+    /// Closes the UDP socket and the TCP listener of an address; connections from it stay.
+    pub fn unbind(&mut self, address: SocketAddr) {
+        if let Some((_, reader)) = self.udp.remove(&address) {
+            reader.abort();
+        }
+        if let Some(acceptor) = self.listeners.remove(&address) {
+            acceptor.abort();
+        }
+    }
+
+    /// Closes the connections from a local address: their security associations are gone.
+    pub fn close_connections_from(&self, local: SocketAddr) {
+        self.connections.close_from(local);
+    }
+
+    pub async fn next(&mut self) -> Arrival {
+        match self.arrivals.recv().await {
+            Some(arrival) => arrival,
+            // Cannot be while `self.sender` lives.
+            None => std::future::pending().await,
+        }
+    }
+
+    pub fn try_next(&mut self) -> Option<Arrival> {
+        self.arrivals.try_recv().ok()
+    }
+
+    /// Sends from exactly the local address of the flow: the port decides about the security association, so no
+    /// other socket may stand in. What goes wrong later comes back as [`Arrival::Failed`].
+    pub fn send(&mut self, transmit: Transmit) -> io::Result<()> {
+        let Transmit { flow, bytes } = transmit;
+        match flow.transport {
+            Transport::Udp => {
+                let (socket, _) = self.udp.get(&flow.local).ok_or_else(|| no_socket(flow.local))?;
+                udp::send(socket, &bytes, flow.remote)
+            }
+            Transport::Tcp => self.connections.send(flow, bytes),
+            Transport::Tls => Err(io::Error::new(io::ErrorKind::Unsupported, "TLS is not served here")),
+        }
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+}
+
+impl Drop for Endpoints {
+    fn drop(&mut self) {
+        let readers = self.udp.values().map(|(_, reader)| reader);
+        readers.chain(self.listeners.values()).for_each(AbortHandle::abort);
+        self.connections.close_all();
+    }
+}
+
+fn no_socket(local: SocketAddr) -> io::Error {
+    io::Error::new(io::ErrorKind::AddrNotAvailable, format!("no UDP socket is bound to {local}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+use std::fmt;
+use std::net::SocketAddr;
+
+use netlink_packet_xfrm::state::GetDumpMessage;
+use netlink_packet_xfrm::{
+    Alg, AlgAead, AlgAuth, UserSaInfo, XFRMA_ALG_AEAD, XFRMA_ALG_AUTH_TRUNC, XFRMA_ALG_CRYPT, XfrmMessage,
+};
+use zeroize::Zeroizing;
+
+use crate::socket::{XfrmSocket, split_attribute};
+use crate::{MARK, XfrmError, selector};
+
+/// One of our states as the kernel holds it.
+#[derive(Debug)]
+pub struct KernelState {
+    pub source: SocketAddr,
+    pub destination: SocketAddr,
+    pub spi: u32,
+    pub algorithms: Vec<StateAlgorithm>,
+    /// Packets and bytes that the state has carried.
+    pub packets: u64,
+    pub bytes: u64,
+    /// Packets that failed the replay check and the integrity check.
+    pub replayed: u32,
+    pub integrity_failed: u32,
+    /// Seconds from installation to the soft and hard end.
+    pub soft_expires: u64,
+    pub hard_expires: u64,
+    pub replay_window: u8,
+}
+
+/// An algorithm of a state with its key. The key is there to be compared, not to be shown.
+pub struct StateAlgorithm {
+    pub name: String,
+    /// Of the integrity check value; 0 for a plain cipher.
+    pub icv_bits: u32,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl StateAlgorithm {
+    pub fn has_key(&self, key: &[u8]) -> bool {
+        self.key.as_slice() == key
+    }
+}
+
+impl fmt::Debug for StateAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} key <secret>", self.name, self.icv_bits)
+    }
+}
+
+pub(crate) fn states(socket: &mut XfrmSocket) -> Result<Vec<KernelState>, XfrmError> {
+    let mut states = Vec::new();
+    let mut malformed = false;
+    socket.dump(&XfrmMessage::GetDumpSa(GetDumpMessage { nlas: Vec::new() }), |payload| {
+        match UserSaInfo::parse(payload) {
+            Ok(info) if info.selector.user == MARK => states.push(of_info(&info, payload)),
+            Ok(_) => {}
+            Err(_) => malformed = true,
+        }
+    })?;
+    if malformed { Err(XfrmError::MalformedAnswer) } else { Ok(states) }
+}
+
+fn of_info(info: &UserSaInfo, payload: &[u8]) -> KernelState {
+    let end = |address, port| SocketAddr::new(selector::address_of(address, info.family), port);
+    KernelState {
+        source: end(&info.selector.saddr, info.selector.sport),
+        destination: end(&info.selector.daddr, info.selector.dport),
+        spi: info.id.spi,
+        algorithms: algorithms(payload.get(netlink_packet_xfrm::XFRM_USER_SA_INFO_LEN..).unwrap_or_default()),
+        packets: info.lifetime_cur.packets,
+        bytes: info.lifetime_cur.bytes,
+        replayed: info.stats.replay,
+        integrity_failed: info.stats.integrity_failed,
+        soft_expires: info.lifetime_cfg.soft_add_expires_seconds,
+        hard_expires: info.lifetime_cfg.hard_add_expires_seconds,
+        replay_window: info.replay_window,
+    }
+}
+
+fn algorithms(mut attributes: &[u8]) -> Vec<StateAlgorithm> {
+    let mut found = Vec::new();
+    while let Some((kind, value, next)) = split_attribute(attributes) {
+        attributes = next;
+        // Only fixed-size heads are parsed here; the crate checks their length.
+        let algorithm = match kind {
+            XFRMA_ALG_AUTH_TRUNC => {
+                AlgAuth::parse(value).ok().map(|alg| (alg.alg_name, alg.alg_trunc_len, alg.alg_key))
+            }
+            XFRMA_ALG_CRYPT => Alg::parse(value).ok().map(|alg| (alg.alg_name, 0, alg.alg_key)),
+            XFRMA_ALG_AEAD => AlgAead::parse(value).ok().map(|alg| (alg.alg_name, alg.alg_icv_len, alg.alg_key)),
+            _ => None,
+        };
+        if let Some((name, icv_bits, key)) = algorithm {
+            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+            let name = String::from_utf8_lossy(name).into_owned();
+            found.push(StateAlgorithm { name, icv_bits, key: Zeroizing::new(key) });
+        }
+    }
+    found
+}

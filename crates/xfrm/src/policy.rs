@@ -1,0 +1,132 @@
+use std::net::IpAddr;
+
+use netlink_packet_xfrm::policy::{DelGetMessage, ModifyMessage};
+use netlink_packet_xfrm::{
+    Id, UserPolicyId, UserPolicyInfo, UserTemplate, XFRM_MODE_TRANSPORT, XFRM_POLICY_ALLOW, XFRM_POLICY_IN,
+    XFRM_POLICY_OUT, XfrmAttrs, XfrmMessage,
+};
+use sec_agree::Port;
+
+use crate::selector::{self, Direction};
+
+/// An aligned range of client ports: a power of two many, so that one policy covers it through the port mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientPorts {
+    first: u16,
+    count: u16,
+}
+
+impl ClientPorts {
+    /// `None` unless `count` is a power of two, `first` a multiple of it, and no port in it unfit for protection.
+    pub fn new(first: u16, count: u16) -> Option<Self> {
+        let aligned = count.is_power_of_two() && first.is_multiple_of(count) && first.checked_add(count - 1).is_some();
+        let usable = aligned && (0..count).all(|offset| Port::new(first + offset).is_ok());
+        usable.then_some(Self { first, count })
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Port> {
+        (0..self.count).filter_map(move |offset| Port::new(self.first + offset).ok())
+    }
+
+    pub fn contains(self, port: u16) -> bool {
+        port >= self.first && port - self.first < self.count
+    }
+
+    fn mask(self) -> u16 {
+        !(self.count - 1)
+    }
+}
+
+/// What is protected on a local address: four policies for ever, however many UEs come. The states carry the exact
+/// selectors; the policies only say that nothing passes these ports outside ESP.
+///
+/// They also fail closed: clear text to a protected port is dropped by the kernel (XfrmInTmplMismatch), and so is a
+/// clear packet that would leave from one (XfrmOutNoStates).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protection {
+    pub local: IpAddr,
+    /// 32 or 128 for one address; shorter where a host answers for a whole prefix, as a UE simulator does.
+    pub prefix: u8,
+    pub server: Port,
+    pub clients: ClientPorts,
+}
+
+impl Protection {
+    pub fn of_address(local: IpAddr, server: Port, clients: ClientPorts) -> Self {
+        Self { local, prefix: selector::host_prefix(local), server, clients }
+    }
+
+    fn selectors(&self) -> impl Iterator<Item = (Direction, u16, u16)> {
+        let (server, clients) = ((self.server.get(), 0xffff), (self.clients.first, self.clients.mask()));
+        [(Direction::Out, clients), (Direction::Out, server), (Direction::In, clients), (Direction::In, server)]
+            .into_iter()
+            .map(|(direction, (port, mask))| (direction, port, mask))
+    }
+
+    /// Each message with the port it is about.
+    pub(crate) fn add_messages(&self) -> Vec<(u16, XfrmMessage)> {
+        self.selectors()
+            .map(|(direction, port, mask)| {
+                let info = UserPolicyInfo {
+                    selector: selector::of_local_port(direction, self.local, self.prefix, port, mask),
+                    priority: PRIORITY,
+                    direction: direction_code(direction),
+                    action: XFRM_POLICY_ALLOW,
+                    ..UserPolicyInfo::default()
+                };
+                let template = UserTemplate {
+                    id: Id { proto: netlink_packet_xfrm::IPPROTO_ESP, ..Id::default() },
+                    family: selector::family(self.local),
+                    mode: XFRM_MODE_TRANSPORT,
+                    aalgos: u32::MAX,
+                    ealgos: u32::MAX,
+                    calgos: u32::MAX,
+                    ..UserTemplate::default()
+                };
+                let nlas = vec![XfrmAttrs::Template(vec![template])];
+                // An update creates what is not there and replaces what a dead run of ours left.
+                (port, XfrmMessage::UpdatePolicy(ModifyMessage { user_policy_info: info, nlas }))
+            })
+            .collect()
+    }
+
+    pub(crate) fn delete_messages(&self) -> Vec<(u16, XfrmMessage)> {
+        self.selectors()
+            .map(|(direction, port, mask)| {
+                let id = UserPolicyId {
+                    selector: selector::of_local_port(direction, self.local, self.prefix, port, mask),
+                    direction: direction_code(direction),
+                    ..UserPolicyId::default()
+                };
+                (port, XfrmMessage::DeletePolicy(DelGetMessage { user_policy_id: id, nlas: Vec::new() }))
+            })
+            .collect()
+    }
+}
+
+const PRIORITY: u32 = 1024;
+
+fn direction_code(direction: Direction) -> u8 {
+    match direction {
+        Direction::In => XFRM_POLICY_IN,
+        Direction::Out => XFRM_POLICY_OUT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_is_aligned_and_holds_no_sip_port() {
+        assert!(ClientPorts::new(6000, 4).is_some());
+        assert!(ClientPorts::new(6001, 4).is_none(), "not aligned");
+        assert!(ClientPorts::new(6000, 3).is_none(), "not a power of two");
+        assert!(ClientPorts::new(5060, 4).is_none(), "holds 5060");
+        assert!(ClientPorts::new(0, 4).is_none(), "holds 0");
+        assert!(ClientPorts::new(65532, 4).is_some(), "the last four");
+        let pool = ClientPorts::new(6000, 4).unwrap();
+        assert_eq!(pool.mask(), 0xfffc);
+        assert!(pool.contains(6003) && !pool.contains(6004) && !pool.contains(5999));
+    }
+}
