@@ -1,1 +1,25 @@
+//! A whole network in one process: namespaces `ue`, `access` and `core`, every role in its own thread and namespace,
+//! real sockets, the kernel's real IPsec, and a tap on the wire between UE and P-CSCF.
+//!
+//! What it never does: touch the namespace it was started in, mount anything, or leave anything behind, also when a
+//! test panics.
+//!
+//! Where to start: [`Lab`]; `privileges` for what a program must do first.
 
+#![forbid(unsafe_code)]
+
+mod cards;
+mod cx_link;
+mod lab;
+pub mod ladder;
+mod links;
+mod namespace;
+mod packet;
+pub mod plan;
+pub mod privileges;
+mod role;
+mod tap;
+
+pub use lab::{Cpu, Finished, Lab, Options};
+pub use namespace::Namespace;
+pub use tap::{Traffic, Wire};

@@ -1,5 +1,6 @@
 //! Configuration files: TOML, unknown keys refused, errors with line and column.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -14,6 +15,10 @@ pub enum ConfigError {
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("read {path}:{line}:{column}: {message}")]
     Malformed { path: PathBuf, line: usize, column: usize, message: Box<str> },
+    #[error("find the address of {name} (HOST:PORT is wanted): {source}")]
+    Unresolved { name: Box<str>, source: std::io::Error },
+    #[error("use {key} = {value}: {wanted}")]
+    BadValue { key: &'static str, value: Box<str>, wanted: &'static str },
     #[error("print the configuration: {0}")]
     Unprintable(#[from] toml::ser::Error),
 }
@@ -28,6 +33,13 @@ pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         ConfigError::Malformed { path: path.to_owned(), line, column, message: error.message().trim().into() }
     })
+}
+
+/// The address of `HOST:PORT`; names are resolved once, at start.
+pub async fn resolve(host_and_port: &str) -> Result<SocketAddr, ConfigError> {
+    let unresolved = |source| ConfigError::Unresolved { name: host_and_port.into(), source };
+    let mut found = tokio::net::lookup_host(host_and_port).await.map_err(unresolved)?;
+    found.next().ok_or_else(|| unresolved(std::io::ErrorKind::NotFound.into()))
 }
 
 /// The configuration as it is in force, defaults filled in. Types that hold a secret do not serialize.

@@ -15,6 +15,8 @@ mod endpoints;
 pub mod logging;
 mod seed;
 mod shutdown;
+pub mod sip_shell;
+pub mod wire;
 
 pub use clock::Clock;
 pub use endpoints::{Arrival, Endpoints, Limits};

@@ -1,1 +1,24 @@
+//! The S-CSCF: registrar and authenticator. It challenges with a vector of the HSS, verifies the answer, and keeps
+//! who is registered where.
+//!
+//! What it never does: use a vector twice, verify an answer twice, hand ik and ck to a peer it does not trust, or
+//! let a failed authentication touch a registration.
+//!
+//! Where to start reading: [`Scscf::handle`](Scscf) and the decision table in `core.rs`; `challenge.rs` judges an
+//! answer, `answer.rs` writes what leaves.
+#![forbid(unsafe_code)]
 
+mod answer;
+mod challenge;
+mod config;
+mod core;
+pub mod file;
+mod refusal;
+mod register;
+mod registrar;
+pub mod shell;
+
+pub use self::core::{CxId, Deregistration, Event, Input, Output, Scscf};
+pub use config::{Config, Limits, Reauthenticate};
+pub use refusal::Refusal;
+pub use registrar::RegisteredUser;

@@ -20,6 +20,7 @@ mod keys;
 mod mechanism;
 mod offer;
 mod policy;
+mod pool;
 mod setup;
 
 pub use algorithm::{Alg, Algorithms, Ealg};
@@ -29,4 +30,5 @@ pub use keys::{EspKeys, Secret};
 pub use mechanism::Mechanism;
 pub use offer::{SecurityClient, SecurityServer, SecurityVerify};
 pub use policy::Policy;
+pub use pool::{ClientPorts, SpiPool};
 pub use setup::{Port, Setup, Spi};

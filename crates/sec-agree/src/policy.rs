@@ -22,6 +22,15 @@ impl Policy {
         &self.algorithms
     }
 
+    /// The list as a Security-Server value before any SPI is drawn: for answers that ask for an agreement.
+    pub fn advertised(&self) -> String {
+        let entries = self.algorithms.iter().enumerate().map(|(at, pair)| {
+            let q = self.algorithms.len() - at;
+            format!("ipsec-3gpp;q=0.{q};alg={};ealg={};prot=esp;mod=trans", pair.alg(), pair.ealg())
+        });
+        entries.collect::<Vec<_>>().join(", ")
+    }
+
     /// The P-CSCF's choice: the first pair of its own list that the UE offered too.
     //= TS 33.203 7.2: the P-CSCF selects the first algorithm combination on its own list which is also supported by the UE
     pub fn choose(&self, offer: &SecurityClient) -> Result<Algorithms, SecAgreeError> {

@@ -1,1 +1,35 @@
+//! SIP for the IMS registration: messages as byte ranges over one buffer, the headers as types, stream framing,
+//! the transaction state machines of RFC 3261 clause 17, and the routing rules a proxy needs.
+//!
+//! What it never does: open a socket, read a clock, draw a random number, or start a task. It never panics on
+//! bytes from outside, and `Debug` never prints what a header holds (`response`, `ik` and `ck` live there).
+//!
+//! Where to start reading: [`Message`] (what came in), [`Draft`] (what goes out), then
+//! [`transaction::Transactions`], which sits between the two and the wire.
+#![forbid(unsafe_code)]
 
+mod draft;
+mod flow;
+pub mod framing;
+pub mod header;
+mod instant;
+mod message;
+mod method;
+mod name;
+mod parse;
+pub mod routing;
+pub mod text;
+pub mod transaction;
+
+pub use draft::Draft;
+pub use flow::{ConnectionId, Flow, Transmit, Transport};
+pub use header::{
+    CSeq, Challenge, Contacts, Credentials, Host, KeyParams, NameAddr, OptionTags, PChargingVector, Scheme,
+    Uri, Via,
+};
+pub use instant::Instant;
+pub use message::Message;
+pub use method::Method;
+pub use name::Name;
+pub use parse::{ParseError, refusal};
+pub use transaction::{ClientId, Event, Received, ServerId, Timers, TransactionError, Transactions};

@@ -151,6 +151,32 @@ impl Engine {
         Ok(())
     }
 
+    /// Removes states that a dead run left: those of ours that `is_orphan` names. Answers how many there were.
+    pub fn remove_orphans(&mut self, is_orphan: impl Fn(&KernelState) -> bool) -> Result<usize, XfrmError> {
+        let orphans: Vec<KernelState> = self.states()?.into_iter().filter(is_orphan).collect();
+        for batch in orphans.chunks(Self::BATCH * 4) {
+            let mut messages: Vec<XfrmMessage> =
+                batch.iter().map(|state| state::delete_by_id(state.destination.ip(), state.spi)).collect();
+            for (state, answer) in batch.iter().zip(self.socket.exchange(&mut messages)?) {
+                match answer {
+                    Some(answer) if gone(&answer) => {}
+                    Some(Err((errno, explanation))) => {
+                        return Err(XfrmError::StateRefused {
+                            operation: Operation::DeleteState,
+                            spi: state.spi,
+                            source_address: state.source.ip(),
+                            destination: state.destination.ip(),
+                            errno,
+                            explanation,
+                        });
+                    }
+                    _ => return Err(XfrmError::NoAnswer { operation: Operation::DeleteState }),
+                }
+            }
+        }
+        Ok(orphans.len())
+    }
+
     /// Our states in the kernel, without their keys.
     pub fn states(&mut self) -> Result<Vec<KernelState>, XfrmError> {
         dump::states(&mut self.socket)

@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+mod change;
 mod dump;
 mod engine;
 mod error;
@@ -22,10 +23,11 @@ mod socket;
 mod state;
 mod statistics;
 
+pub use change::Change;
 pub use dump::{KernelState, StateAlgorithm};
 pub use engine::{Engine, Install};
 pub use error::{Operation, XfrmError};
-pub use policy::{ClientPorts, Protection};
+pub use policy::Protection;
 pub use probe::Capabilities;
 pub use selector::MARK;
 pub use state::Lifetime;

@@ -5,37 +5,9 @@ use netlink_packet_xfrm::{
     Id, UserPolicyId, UserPolicyInfo, UserTemplate, XFRM_MODE_TRANSPORT, XFRM_POLICY_ALLOW, XFRM_POLICY_IN,
     XFRM_POLICY_OUT, XfrmAttrs, XfrmMessage,
 };
-use sec_agree::Port;
+use sec_agree::{ClientPorts, Port};
 
 use crate::selector::{self, Direction};
-
-/// An aligned range of client ports: a power of two many, so that one policy covers it through the port mask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientPorts {
-    first: u16,
-    count: u16,
-}
-
-impl ClientPorts {
-    /// `None` unless `count` is a power of two, `first` a multiple of it, and no port in it unfit for protection.
-    pub fn new(first: u16, count: u16) -> Option<Self> {
-        let aligned = count.is_power_of_two() && first.is_multiple_of(count) && first.checked_add(count - 1).is_some();
-        let usable = aligned && (0..count).all(|offset| Port::new(first + offset).is_ok());
-        usable.then_some(Self { first, count })
-    }
-
-    pub fn iter(self) -> impl Iterator<Item = Port> {
-        (0..self.count).filter_map(move |offset| Port::new(self.first + offset).ok())
-    }
-
-    pub fn contains(self, port: u16) -> bool {
-        port >= self.first && port - self.first < self.count
-    }
-
-    fn mask(self) -> u16 {
-        !(self.count - 1)
-    }
-}
 
 /// What is protected on a local address: four policies for ever, however many UEs come. The states carry the exact
 /// selectors; the policies only say that nothing passes these ports outside ESP.
@@ -57,7 +29,7 @@ impl Protection {
     }
 
     fn selectors(&self) -> impl Iterator<Item = (Direction, u16, u16)> {
-        let (server, clients) = ((self.server.get(), 0xffff), (self.clients.first, self.clients.mask()));
+        let (server, clients) = ((self.server.get(), 0xffff), (self.clients.first(), self.clients.mask()));
         [(Direction::Out, clients), (Direction::Out, server), (Direction::In, clients), (Direction::In, server)]
             .into_iter()
             .map(|(direction, (port, mask))| (direction, port, mask))
@@ -110,23 +82,5 @@ fn direction_code(direction: Direction) -> u8 {
     match direction {
         Direction::In => XFRM_POLICY_IN,
         Direction::Out => XFRM_POLICY_OUT,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pool_is_aligned_and_holds_no_sip_port() {
-        assert!(ClientPorts::new(6000, 4).is_some());
-        assert!(ClientPorts::new(6001, 4).is_none(), "not aligned");
-        assert!(ClientPorts::new(6000, 3).is_none(), "not a power of two");
-        assert!(ClientPorts::new(5060, 4).is_none(), "holds 5060");
-        assert!(ClientPorts::new(0, 4).is_none(), "holds 0");
-        assert!(ClientPorts::new(65532, 4).is_some(), "the last four");
-        let pool = ClientPorts::new(6000, 4).unwrap();
-        assert_eq!(pool.mask(), 0xfffc);
-        assert!(pool.contains(6003) && !pool.contains(6004) && !pool.contains(5999));
     }
 }

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use netlink_packet_xfrm::state::{DelGetMessage, ModifyMessage};
@@ -54,11 +55,15 @@ pub(crate) fn update_message(
 }
 
 pub(crate) fn delete_message(association: &Association) -> XfrmMessage {
-    let destination = association.destination.ip();
+    delete_by_id(association.destination.ip(), association.spi.get())
+}
+
+/// Destination, protocol and SPI name a state.
+pub(crate) fn delete_by_id(destination: IpAddr, spi: u32) -> XfrmMessage {
     XfrmMessage::DeleteSa(DelGetMessage {
         user_sa_id: UserSaId {
             daddr: Address::from_ip(&destination),
-            spi: association.spi.get(),
+            spi,
             family: selector::family(destination),
             proto: netlink_packet_xfrm::IPPROTO_ESP,
         },

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
-use sec_agree::{Algorithms, Associations, End, EspKeys, Port, Role, SaSet, Setup, Spi};
-use xfrm::{ClientPorts, Engine, Install, Lifetime, Operation, Protection, XfrmError};
+use sec_agree::{Algorithms, Associations, ClientPorts, End, EspKeys, Port, Role, SaSet, Setup, Spi};
+use xfrm::{Engine, Install, Lifetime, Operation, Protection, XfrmError};
 
 /// Runs `test` in a network namespace of its own, which ends with its thread.
 fn in_namespace(test: impl FnOnce(Engine) + Send + 'static) {

@@ -14,6 +14,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::wire;
+
 /// Bounds on what strangers can make a role hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -43,8 +45,8 @@ impl Default for Limits {
 #[derive(Debug)]
 pub enum Arrival {
     Message { flow: Flow, message: Message },
-    /// Bytes that are no SIP message; the connection they came on is closed by now.
-    Malformed { flow: Flow, error: ParseError },
+    /// Octets that are no SIP message; [`sip::refusal`] may make an answer of them.
+    Malformed { flow: Flow, error: ParseError, octets: Vec<u8> },
     /// A message could not leave, or its connection ended.
     Failed { flow: Flow, error: io::Error },
 }
@@ -102,14 +104,14 @@ impl Endpoints {
 
     pub async fn next(&mut self) -> Arrival {
         match self.arrivals.recv().await {
-            Some(arrival) => arrival,
+            Some(arrival) => traced(arrival),
             // Cannot be while `self.sender` lives.
             None => std::future::pending().await,
         }
     }
 
     pub fn try_next(&mut self) -> Option<Arrival> {
-        self.arrivals.try_recv().ok()
+        self.arrivals.try_recv().ok().map(traced)
     }
 
     /// Sends from exactly the local address of the flow: the port decides about the security association, so no
@@ -137,6 +139,13 @@ impl Drop for Endpoints {
         readers.chain(self.listeners.values()).for_each(AbortHandle::abort);
         self.connections.close_all();
     }
+}
+
+fn traced(arrival: Arrival) -> Arrival {
+    if let Arrival::Message { flow, message } = &arrival {
+        wire::received(*flow, message);
+    }
+    arrival
 }
 
 fn no_socket(local: SocketAddr) -> io::Error {

@@ -1,11 +1,11 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use sip::framing::{Frame, Framer};
-use sip::{ConnectionId, Flow, Transport};
+use sip::framing::{Frame, Framer, PONG};
+use sip::{ConnectionId, Flow};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
@@ -15,8 +15,6 @@ use super::{Arrival, Limits};
 
 const BACKLOG: u32 = 1024;
 const READ_BYTES: usize = 16 << 10;
-/// RFC 5626 4.4.1: the answer to a CRLF CRLF ping.
-const PONG: &[u8] = b"\r\n";
 
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket_for(address)?;
@@ -56,15 +54,15 @@ pub(super) struct Connections {
 struct Table {
     last: u64,
     by_id: HashMap<ConnectionId, Connection>,
-    by_ends: HashMap<(IpAddr, u16, SocketAddr), ConnectionId>,
+    /// Connections by the local address they were asked for (port 0: any) and the remote one. Only one of several
+    /// between the same two ends is found here; answers name theirs by id.
+    by_ends: HashMap<(SocketAddr, SocketAddr), ConnectionId>,
+    by_local: HashMap<SocketAddr, HashSet<ConnectionId>>,
 }
 
 #[derive(Debug)]
 struct Connection {
-    local: SocketAddr,
-    remote: SocketAddr,
-    /// The port asked for: 0 where any would do.
-    asked_port: u16,
+    asked: Flow,
     outgoing: mpsc::Sender<Bytes>,
     task: tokio::task::AbortHandle,
 }
@@ -79,23 +77,23 @@ impl Connections {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_full(&self) -> bool {
+        self.table().by_id.len() >= self.limits.connections
+    }
+
     fn adopt(&self, stream: TcpStream, local: SocketAddr, remote: SocketAddr) {
-        if self.table().by_id.len() >= self.limits.connections {
+        if self.is_full() {
             tracing::warn!(%local, %remote, limit = self.limits.connections, "too many TCP connections, closed one");
             return;
         }
-        // Without port 0 nobody asks for "any connection from here": answers name the connection they go to.
-        self.start(local, remote, local.port(), |_| async { Ok(stream) });
+        self.start(Flow::tcp(local, remote), async { Ok(stream) });
     }
 
     /// Queues the bytes on the connection that the flow names, or opens one from the flow's local address.
     pub(super) fn send(&self, flow: Flow, bytes: Bytes) -> io::Result<()> {
         let outgoing = {
             let table = self.table();
-            let id = match flow.connection {
-                Some(id) => Some(id),
-                None => table.by_ends.get(&(flow.local.ip(), flow.local.port(), flow.remote)).copied(),
-            };
+            let id = flow.connection.or_else(|| table.by_ends.get(&(flow.local, flow.remote)).copied());
             id.and_then(|id| table.by_id.get(&id)).map(|connection| connection.outgoing.clone())
         };
         let outgoing = match outgoing {
@@ -103,95 +101,95 @@ impl Connections {
             None if flow.connection.is_some() => {
                 return Err(io::Error::new(io::ErrorKind::NotConnected, "the connection has ended"));
             }
-            None if self.table().by_id.len() >= self.limits.connections => {
+            None if self.is_full() => {
                 return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many TCP connections"));
             }
-            None => self.connect(flow.local, flow.remote),
+            None => self.connect(flow),
         };
         outgoing.try_send(bytes).map_err(|_| io::Error::new(io::ErrorKind::WouldBlock, "the connection's queue is full"))
     }
 
-    fn connect(&self, local: SocketAddr, remote: SocketAddr) -> mpsc::Sender<Bytes> {
+    fn connect(&self, flow: Flow) -> mpsc::Sender<Bytes> {
         let limit = self.limits.connect_timeout;
         // The socket is made here, in the namespace of the role's thread.
-        let socket = socket_for(local).and_then(|socket| {
-            socket.bind(local)?;
+        let socket = socket_for(flow.local).and_then(|socket| {
+            socket.bind(flow.local)?;
             Ok(socket)
         });
-        self.start(local, remote, local.port(), move |_| async move {
-            timeout(limit, socket?.connect(remote)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        self.start(flow, async move {
+            let opened = timeout(limit, socket?.connect(flow.remote)).await;
+            opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         })
     }
 
-    fn start<F>(
+    fn start(
         &self,
-        local: SocketAddr,
-        remote: SocketAddr,
-        asked_port: u16,
-        open: impl FnOnce(ConnectionId) -> F,
-    ) -> mpsc::Sender<Bytes>
-    where
-        F: Future<Output = io::Result<TcpStream>> + Send + 'static,
-    {
+        asked: Flow,
+        open: impl Future<Output = io::Result<TcpStream>> + Send + 'static,
+    ) -> mpsc::Sender<Bytes> {
         let (outgoing, queue) = mpsc::channel(self.limits.connection_queue);
         let mut table = self.table();
         table.last += 1;
         let id = ConnectionId(table.last);
-        let task = tokio::spawn(run(self.clone(), id, open(id), local, remote, queue, outgoing.clone()));
-        let connection =
-            Connection { local, remote, asked_port, outgoing: outgoing.clone(), task: task.abort_handle() };
-        table.by_id.insert(id, connection);
-        table.by_ends.insert((local.ip(), asked_port, remote), id);
+        let task = tokio::spawn(run(self.clone(), id, asked, open, queue, outgoing.clone())).abort_handle();
+        table.by_id.insert(id, Connection { asked, outgoing: outgoing.clone(), task });
+        table.by_ends.insert((asked.local, asked.remote), id);
+        table.by_local.entry(asked.local).or_default().insert(id);
         outgoing
     }
 
     fn forget(&self, id: ConnectionId) {
         let mut table = self.table();
-        if let Some(connection) = table.by_id.remove(&id) {
-            let ends = (connection.local.ip(), connection.asked_port, connection.remote);
-            if table.by_ends.get(&ends) == Some(&id) {
-                table.by_ends.remove(&ends);
+        let Some(Connection { asked, .. }) = table.by_id.remove(&id) else { return };
+        if table.by_ends.get(&(asked.local, asked.remote)) == Some(&id) {
+            table.by_ends.remove(&(asked.local, asked.remote));
+        }
+        if let Some(ids) = table.by_local.get_mut(&asked.local) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                table.by_local.remove(&asked.local);
             }
         }
     }
 
     pub(super) fn close_from(&self, local: SocketAddr) {
-        let ids: Vec<ConnectionId> = {
-            let table = self.table();
-            let ours = table.by_id.iter().filter(|(_, connection)| connection.local == local);
-            ours.inspect(|(_, connection)| connection.task.abort()).map(|(id, _)| *id).collect()
-        };
-        ids.into_iter().for_each(|id| self.forget(id));
+        let ids = self.table().by_local.get(&local).cloned().unwrap_or_default();
+        for id in ids {
+            if let Some(connection) = self.table().by_id.get(&id) {
+                connection.task.abort();
+            }
+            self.forget(id);
+        }
     }
 
     pub(super) fn close_all(&self) {
         let mut table = self.table();
         table.by_id.drain().for_each(|(_, connection)| connection.task.abort());
         table.by_ends.clear();
+        table.by_local.clear();
     }
 }
 
 async fn run(
     connections: Connections,
     id: ConnectionId,
+    asked: Flow,
     open: impl Future<Output = io::Result<TcpStream>>,
-    local: SocketAddr,
-    remote: SocketAddr,
     queue: mpsc::Receiver<Bytes>,
     outgoing: mpsc::Sender<Bytes>,
 ) {
-    let mut flow = Flow { transport: Transport::Tcp, local, remote, connection: Some(id) };
     let ended = match open.await {
         Ok(stream) => {
-            flow.local = stream.local_addr().unwrap_or(local);
+            let local = stream.local_addr().unwrap_or(asked.local);
+            let flow = Flow { local, connection: Some(id), ..asked };
             converse(&connections, flow, stream, queue, outgoing).await
         }
         Err(error) => Err(error),
     };
     connections.forget(id);
     let error = ended.err().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into());
-    // The core knows a flow that it asked for without the id.
-    let _ = connections.arrivals.send(Arrival::Failed { flow, error }).await;
+    // What the core sent over it, it sent over the flow it asked for.
+    let _ = connections.arrivals.send(Arrival::Failed { flow: asked, error }).await;
 }
 
 /// Reads and writes until either side ends.
@@ -232,6 +230,8 @@ async fn converse(
                         let _ = outgoing.try_send(Bytes::from_static(PONG));
                         continue;
                     }
+                    Ok(Some(Frame::KeepAlivePong)) => continue,
+                    Ok(Some(Frame::Malformed(error, octets))) => Arrival::Malformed { flow, error, octets },
                     Ok(None) => break,
                     Err(error) => {
                         tracing::warn!(local = %flow.local, remote = %flow.remote, %error, "TCP stream is not SIP, closed");

@@ -43,7 +43,7 @@ pub(super) async fn read(socket: Arc<UdpSocket>, local: SocketAddr, arrivals: mp
         let flow = Flow::udp(local, remote);
         let arrival = match Message::parse(datagram.to_vec()) {
             Ok(message) => Arrival::Message { flow, message },
-            Err(error) => Arrival::Malformed { flow, error },
+            Err(error) => Arrival::Malformed { flow, error, octets: datagram.to_vec() },
         };
         if arrivals.send(arrival).await.is_err() {
             return;

@@ -1,0 +1,103 @@
+//! `akasec`: the operator's and researcher's tool.
+
+#![forbid(unsafe_code)]
+
+mod demo;
+mod load;
+mod observer;
+mod report;
+mod sets;
+mod setup;
+mod stand;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use node::logging::LogOptions;
+
+/// IMS AKA registrations over kernel IPsec, in namespaces of this machine.
+///
+/// Needs a kernel with ESP; root, or an ordinary user where the host allows user namespaces.
+/// `cargo xtask demo` brings a guest kernel where the host's has no ESP.
+///
+/// Examples:
+///   akasec demo --ues 3 --transport tcp --family ipv6
+///   akasec demo --alg hmac-sha-1-96 --ealg aes-cbc --json
+///   akasec lab --ues 10
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment, arg_required_else_help = true)]
+struct Arguments {
+    #[command(flatten)]
+    log: LogOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Register UEs over ESP and show the messages, the kernel states and the proof.
+    Demo(demo::Options),
+    /// Start a network with registered UEs and let it stand until SIGINT or SIGTERM.
+    Lab(stand::Options),
+    /// Say whether this kernel can serve, and with which algorithms.
+    Probe,
+    /// Register many UEs over ESP and measure each two hundred of them.
+    #[command(hide = true)]
+    BenchLoad(load::Options),
+    /// Measure how fast the kernel takes sets of security associations.
+    #[command(hide = true)]
+    BenchSets(sets::Options),
+    /// Run a program with the right to make namespaces.
+    #[command(hide = true)]
+    WithNamespaces {
+        program: OsString,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    // While there is one thread.
+    lab::privileges::obtain()?;
+    match arguments.command {
+        Command::Demo(options) => demo::run(&options, &arguments.log),
+        Command::Lab(options) => {
+            node::logging::init(&arguments.log)?;
+            stand::run(&options)
+        }
+        Command::Probe => {
+            let capabilities = setup::probe()?;
+            print(&format!("ESP works; IPv4: {}; IPv6: {}\n", names(&capabilities.ipv4), names(&capabilities.ipv6)))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::BenchLoad(options) => load::run(&options),
+        Command::BenchSets(options) => sets::run(&options),
+        Command::WithNamespaces { program, arguments } => {
+            use std::os::unix::process::CommandExt;
+            let error = std::process::Command::new(&program).args(arguments).exec();
+            Err(error).with_context(|| format!("start {}", program.display()))
+        }
+    }
+}
+
+fn names(algorithms: &[sec_agree::Algorithms]) -> String {
+    algorithms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Writes a result to standard output.
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    std::io::stdout().lock().write_all(text.as_bytes())
+}

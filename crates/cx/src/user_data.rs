@@ -1,0 +1,296 @@
+//! User-Data: the IMSSubscription document of TS 29.228 Annex E, read tolerantly and written strictly.
+
+use aka::{Impi, Impu};
+use quick_xml::Reader;
+use quick_xml::escape::{escape, resolve_xml_entity};
+use quick_xml::events::{BytesStart, Event};
+
+use crate::CxError;
+
+/// A subscription as one S-CSCF needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserData {
+    pub private_id: Impi,
+    pub profiles: Vec<ServiceProfile>,
+}
+
+/// The identities that share filter criteria.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServiceProfile {
+    pub identities: Vec<PublicIdentity>,
+    pub filter_criteria: Vec<FilterCriteria>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicIdentity {
+    pub identity: Impu,
+    pub barred: bool,
+    pub kind: IdentityType,
+}
+
+/// IdentityType of the Extension; distinct when there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IdentityType {
+    #[default]
+    DistinctUser,
+    DistinctService,
+    WildcardService,
+    /// A code this crate has no use for (3, 4: wildcarded user identities).
+    Other(u8),
+}
+
+impl IdentityType {
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::DistinctUser => 0,
+            Self::DistinctService => 1,
+            Self::WildcardService => 2,
+            Self::Other(code) => code,
+        }
+    }
+
+    pub const fn from_code(code: u8) -> Self {
+        match code {
+            0 => Self::DistinctUser,
+            1 => Self::DistinctService,
+            2 => Self::WildcardService,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// One InitialFilterCriteria element as it came, tags included. Kept for whoever evaluates it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterCriteria {
+    pub xml: Vec<u8>,
+}
+
+impl UserData {
+    /// With a message bound of 64 KiB nothing larger arrives; the rest is room for the other AVPs.
+    pub const LARGEST: usize = 48 * 1024;
+
+    /// All identities in document order.
+    pub fn identities(&self) -> impl Iterator<Item = &PublicIdentity> {
+        self.profiles.iter().flat_map(|profile| &profile.identities)
+    }
+
+    /// The first distinct identity that is not barred.
+    //= TS 29.228 6.5.1.1
+    pub fn default_impu(&self) -> Option<&Impu> {
+        let mut usable = self.identities().filter(|id| !id.barred && id.kind == IdentityType::DistinctUser);
+        usable.next().map(|id| &id.identity)
+    }
+
+    pub fn to_xml(&self) -> Vec<u8> {
+        let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?><IMSSubscription><PrivateID>");
+        xml.push_str(&escape(self.private_id.as_str()));
+        xml.push_str("</PrivateID>");
+        let mut xml = xml.into_bytes();
+        for profile in &self.profiles {
+            xml.extend_from_slice(b"<ServiceProfile>");
+            for identity in &profile.identities {
+                write_identity(&mut xml, identity);
+            }
+            for criteria in &profile.filter_criteria {
+                xml.extend_from_slice(&criteria.xml);
+            }
+            xml.extend_from_slice(b"</ServiceProfile>");
+        }
+        xml.extend_from_slice(b"</IMSSubscription>");
+        xml
+    }
+
+    pub fn from_xml(xml: &[u8]) -> Result<Self, CxError> {
+        if xml.len() > Self::LARGEST {
+            return Err(CxError::UserDataTooLarge);
+        }
+        let text = std::str::from_utf8(xml).map_err(|_| CxError::UserDataXml { at: 0 })?;
+        Document { text, reader: Reader::from_str(text) }.subscription()
+    }
+}
+
+fn write_identity(xml: &mut Vec<u8>, identity: &PublicIdentity) {
+    xml.extend_from_slice(b"<PublicIdentity>");
+    if identity.barred {
+        xml.extend_from_slice(b"<BarringIndication>1</BarringIndication>");
+    }
+    let uri = escape(identity.identity.as_str());
+    xml.extend_from_slice(format!("<Identity>{uri}</Identity>").as_bytes());
+    if identity.kind != IdentityType::DistinctUser {
+        let code = identity.kind.code();
+        xml.extend_from_slice(
+            format!("<Extension><IdentityType>{code}</IdentityType></Extension>").as_bytes(),
+        );
+    }
+    xml.extend_from_slice(b"</PublicIdentity>");
+}
+
+/// A pull parser over the document. Unknown elements are skipped without recursion, so depth costs no stack.
+struct Document<'a> {
+    text: &'a str,
+    reader: Reader<&'a [u8]>,
+}
+
+enum Child<'a> {
+    Element(BytesStart<'a>),
+    /// An element without content.
+    Empty,
+    End,
+}
+
+impl<'a> Document<'a> {
+    fn subscription(mut self) -> Result<UserData, CxError> {
+        let root = loop {
+            match self.event()? {
+                Event::Start(start) => break start,
+                // An internal subset could define entities; no HSS sends one.
+                Event::DocType(_) => return Err(CxError::UserDataElement("a document without DOCTYPE")),
+                Event::Decl(_) | Event::Comment(_) | Event::PI(_) | Event::Text(_) => {}
+                _ => return Err(CxError::UserDataElement("IMSSubscription")),
+            }
+        };
+        if root.local_name().as_ref() != "IMSSubscription" {
+            return Err(CxError::UserDataElement("IMSSubscription"));
+        }
+        let mut private_id = None;
+        let mut profiles = Vec::new();
+        while let Some(child) = self.next_element()? {
+            match child.local_name().as_ref() {
+                "PrivateID" => {
+                    let text = self.content(&child)?;
+                    private_id = Some(Impi::new(&text).map_err(|_| CxError::UserDataElement("PrivateID"))?);
+                }
+                "ServiceProfile" => profiles.push(self.profile()?),
+                _ => self.skip(&child)?,
+            }
+        }
+        let private_id = private_id.ok_or(CxError::UserDataElement("PrivateID"))?;
+        if !profiles.iter().any(|profile| !profile.identities.is_empty()) {
+            return Err(CxError::UserDataElement("PublicIdentity"));
+        }
+        Ok(UserData { private_id, profiles })
+    }
+
+    fn profile(&mut self) -> Result<ServiceProfile, CxError> {
+        let mut profile = ServiceProfile::default();
+        loop {
+            let begin = self.reader.buffer_position();
+            match self.child()? {
+                Child::End => return Ok(profile),
+                Child::Empty => {}
+                Child::Element(child) => match child.local_name().as_ref() {
+                    "PublicIdentity" => profile.identities.extend(self.identity()?),
+                    "InitialFilterCriteria" => {
+                        self.skip(&child)?;
+                        let xml = self.between(begin)?.to_vec();
+                        profile.filter_criteria.push(FilterCriteria { xml });
+                    }
+                    _ => self.skip(&child)?,
+                },
+            }
+        }
+    }
+
+    /// None for a wildcard that is no URI we can hold: nothing registers with it.
+    fn identity(&mut self) -> Result<Option<PublicIdentity>, CxError> {
+        let (mut uri, mut barred, mut kind) = (None, false, IdentityType::default());
+        while let Some(child) = self.next_element()? {
+            match child.local_name().as_ref() {
+                "Identity" => uri = Some(self.content(&child)?),
+                "BarringIndication" => {
+                    barred = match self.content(&child)?.trim() {
+                        "0" | "false" => false,
+                        "1" | "true" => true,
+                        _ => return Err(CxError::UserDataElement("BarringIndication")),
+                    };
+                }
+                "Extension" => kind = self.identity_type(kind)?,
+                _ => self.skip(&child)?,
+            }
+        }
+        let uri = uri.ok_or(CxError::UserDataElement("Identity"))?;
+        match Impu::new(uri.trim()) {
+            Ok(identity) => Ok(Some(PublicIdentity { identity, barred, kind })),
+            Err(_) if kind == IdentityType::DistinctUser => Err(CxError::UserDataElement("Identity")),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn identity_type(&mut self, mut kind: IdentityType) -> Result<IdentityType, CxError> {
+        while let Some(child) = self.next_element()? {
+            match child.local_name().as_ref() {
+                "IdentityType" => {
+                    let code = self.content(&child)?.trim().parse();
+                    kind =
+                        IdentityType::from_code(code.map_err(|_| CxError::UserDataElement("IdentityType"))?);
+                }
+                _ => self.skip(&child)?,
+            }
+        }
+        Ok(kind)
+    }
+
+    /// The next child element with content, or None at the end of the parent.
+    fn next_element(&mut self) -> Result<Option<BytesStart<'a>>, CxError> {
+        loop {
+            match self.child()? {
+                Child::Element(start) => return Ok(Some(start)),
+                Child::Empty => {}
+                Child::End => return Ok(None),
+            }
+        }
+    }
+
+    fn child(&mut self) -> Result<Child<'a>, CxError> {
+        match self.event()? {
+            Event::Start(start) => Ok(Child::Element(start)),
+            Event::End(_) => Ok(Child::End),
+            Event::Eof => Err(self.not_well_formed()),
+            _ => Ok(Child::Empty),
+        }
+    }
+
+    /// The text of an element that holds nothing else.
+    fn content(&mut self, _start: &BytesStart<'a>) -> Result<String, CxError> {
+        let mut text = String::new();
+        loop {
+            match self.event()? {
+                Event::Text(part) => text.push_str(&part),
+                Event::CData(part) => text.push_str(&part.xml10_content()),
+                Event::GeneralRef(reference) => {
+                    let predefined = resolve_xml_entity(&reference);
+                    match reference.resolve_char_ref().map_err(|_| self.not_well_formed())? {
+                        Some(character) => text.push(character),
+                        None => text.push_str(predefined.ok_or_else(|| self.not_well_formed())?),
+                    }
+                }
+                Event::Comment(_) | Event::PI(_) => {}
+                Event::End(_) => return Ok(text),
+                _ => return Err(self.not_well_formed()),
+            }
+        }
+    }
+
+    fn skip(&mut self, start: &BytesStart<'a>) -> Result<(), CxError> {
+        self.reader.read_to_end(start.name()).map(drop).map_err(|_| self.not_well_formed())
+    }
+
+    /// What has been read since `begin`, without the white space before the first tag.
+    fn between(&self, begin: u64) -> Result<&'a [u8], CxError> {
+        let position = |at: u64| usize::try_from(at).map_err(|_| self.not_well_formed());
+        let range = position(begin)?..position(self.reader.buffer_position())?;
+        let part = self.text.get(range).ok_or_else(|| self.not_well_formed())?;
+        Ok(part.trim().as_bytes())
+    }
+
+    fn event(&mut self) -> Result<Event<'a>, CxError> {
+        self.reader.read_event().map_err(|_| self.not_well_formed())
+    }
+
+    fn not_well_formed(&self) -> CxError {
+        CxError::UserDataXml { at: self.reader.buffer_position() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! What can go wrong around the subscribers. A field's value is never repeated: it may be a key.
+
+use std::path::PathBuf;
+
+use aka::{AkaError, Impi};
+
+/// Every error of this crate. The texts fit after "failed to …".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HssError {
+    #[error("open {path}: {source}")]
+    Open { path: PathBuf, source: std::io::Error },
+    #[error("import {path}, line {line}: {error}")]
+    Import { path: PathBuf, line: u64, error: RowError },
+    #[error("use {path}: another process uses it")]
+    InUse { path: PathBuf },
+    #[error(
+        "read the sequence numbers in {path}: line {line} is damaged; restore the file from a backup, or remove it \
+         and let every card resynchronise"
+    )]
+    JournalDamaged { path: PathBuf, line: usize },
+    #[error("write the sequence numbers to {path}: {source}")]
+    Journal { path: PathBuf, source: std::io::Error },
+    #[error(
+        "write the sequence numbers to {path}: an earlier write failed, start again once the disk is sound"
+    )]
+    JournalUnusable { path: PathBuf },
+    #[error("find the subscriber {0}")]
+    UnknownSubscriber(Impi),
+    #[error("generate a vector: {0}")]
+    Aka(#[from] AkaError),
+}
+
+/// What is wrong with one line of the import file, and what to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RowError {
+    #[error("not a line of comma-separated UTF-8 text with as many fields as the header line")]
+    Malformed,
+    #[error(
+        "column {position} of the header is none of imsi, impi, k, op, opc, amf, sqn, impus, mnc_digits, algorithm; \
+         the first line must name the columns"
+    )]
+    UnknownColumn { position: usize },
+    #[error("column {column} stands twice in the header; remove one")]
+    RepeatedColumn { column: &'static str },
+    #[error("column {column} is missing in the header")]
+    MissingColumn { column: &'static str },
+    #[error("column {column}: {wanted} wanted")]
+    Value { column: &'static str, wanted: &'static str },
+    #[error(
+        "both op and opc are given; leave the one empty that is not the card's (OPc is made from OP and K)"
+    )]
+    BothOpAndOpc,
+    #[error("neither op nor opc is given; fill in the one the card was made with")]
+    NeitherOpNorOpc,
+    #[error("both imsi and impi are given; leave one empty")]
+    BothIdentities,
+    #[error("neither imsi nor impi is given")]
+    NoIdentity,
+    #[error("column impus: a subscriber given by impi needs at least one public identity")]
+    NoImpu,
+    #[error("the subscriber already stands on line {first}; remove one of the two")]
+    RepeatedSubscriber { first: u64 },
+}

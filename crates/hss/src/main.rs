@@ -1,0 +1,65 @@
+//! The HSS daemon: reads the configuration and the subscribers, then answers Diameter peers.
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, Mutex};
+
+use aka::IndRange;
+use anyhow::Context;
+use clap::Parser;
+use cx::{Origin, ServerCapabilities, ServerConfig, VisitedNetwork};
+use hss::{FileStore, Hss, HssConfig, Policy};
+use node::Shutdown;
+use node::daemon::Daemon;
+use tokio::net::TcpListener;
+
+/// Home subscriber server for IMS AKA: subscribers from a CSV file, Cx over Diameter.
+#[derive(Parser)]
+#[command(name = "hss", version)]
+struct Arguments {
+    #[command(flatten)]
+    daemon: Daemon,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    if arguments.daemon.check {
+        let config: HssConfig = node::config::load(&arguments.daemon.config)?;
+        policy(&config)?;
+        ind_range(&config)?;
+        hss::csv::import(&config.subscribers)?;
+    }
+    arguments.daemon.run(serve)
+}
+
+async fn serve(config: HssConfig, mut shutdown: Shutdown) -> anyhow::Result<()> {
+    let policy = policy(&config)?;
+    let store = FileStore::open(&config.subscribers, ind_range(&config)?)?;
+    let subscribers = store.len();
+    let server = Arc::new(Mutex::new(Hss::new(policy, store, node::seed()?)));
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
+    let origin = Origin { host: config.origin_host, realm: config.origin_realm };
+    tracing::info!(address = %listener.local_addr()?, host = %origin.host, subscribers, "the HSS answers");
+    cx::peer::serve(listener, ServerConfig::new(origin), server, async move { shutdown.requested().await })
+        .await;
+    Ok(())
+}
+
+fn policy(config: &HssConfig) -> anyhow::Result<Policy> {
+    let networks = config.visited_networks.iter().map(|name| VisitedNetwork::new(name));
+    Ok(Policy {
+        capabilities: ServerCapabilities {
+            mandatory: config.mandatory_capabilities.clone(),
+            optional: config.optional_capabilities.clone(),
+            server_names: Vec::new(),
+        },
+        visited_networks: networks.collect::<Result<_, _>>().context("use visited_networks")?,
+        most_vectors: config.most_vectors,
+        keep_server_name: config.keep_server_name,
+    })
+}
+
+fn ind_range(config: &HssConfig) -> anyhow::Result<IndRange> {
+    let [first, last] = config.ind;
+    IndRange::new(first, last).context("use ind")
+}

@@ -1,0 +1,62 @@
+use cx::{BaseCode, CxFailure, ExperimentalCode, LinkError};
+use sip::routing;
+use thiserror::Error;
+
+/// Why a request is turned down. Each text fits after "refused: ".
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    #[error("{0}")]
+    Routing(#[from] routing::Refusal),
+    #[error("the sender is not a CSCF of ours")]
+    UntrustedPeer,
+    #[error("the private or public identity is missing or malformed")]
+    NoIdentity,
+    #[error("the visited network's name is malformed")]
+    BadVisitedNetwork,
+    #[error("this method is not served")]
+    MethodNotServed,
+    #[error("the transaction to cancel does not exist")]
+    NoSuchTransaction,
+    #[error("{0}")]
+    Hss(CxFailure),
+    #[error("{0}")]
+    Link(LinkError),
+    #[error("the HSS answered another question")]
+    WrongAnswer,
+    #[error("no S-CSCF that fits the user answers")]
+    NoSCscf,
+    #[error("too many requests are under way")]
+    Overloaded,
+}
+
+impl Refusal {
+    /// The one table from cause to SIP status and reason phrase (`spec/05` section 3).
+    //= TS 24.229 5.3.1.2
+    pub fn status(&self) -> (u16, &'static str) {
+        match self {
+            Self::Routing(refusal) => refusal.status(),
+            Self::UntrustedPeer => (403, "Forbidden"),
+            Self::NoIdentity | Self::BadVisitedNetwork => (400, "Bad Request"),
+            Self::MethodNotServed => (405, "Method Not Allowed"),
+            Self::NoSuchTransaction => (481, "Call/Transaction Does Not Exist"),
+            Self::Hss(failure) => of_failure(failure),
+            Self::Link(_) => (480, "Temporarily Unavailable"),
+            Self::WrongAnswer => (500, "Server Internal Error"),
+            Self::NoSCscf => (504, "Server Time-out"),
+            Self::Overloaded => (503, "Service Unavailable"),
+        }
+    }
+}
+
+fn of_failure(failure: &CxFailure) -> (u16, &'static str) {
+    use ExperimentalCode::{IdentitiesDontMatch, IdentityNotRegistered, RoamingNotAllowed, UserUnknown};
+    match failure {
+        CxFailure::Experimental(
+            UserUnknown | IdentitiesDontMatch | IdentityNotRegistered | RoamingNotAllowed,
+        )
+        | CxFailure::Base(BaseCode::AuthorizationRejected) => (403, "Forbidden"),
+        CxFailure::Base(BaseCode::MissingAvp) => (480, "Temporarily Unavailable"),
+        _ => (500, "Server Internal Error"),
+    }
+}

@@ -1,0 +1,87 @@
+//! Sockets, clock and Cx link around the state machine.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use cx::{Answer, Link, LinkError};
+use node::sip_shell::{self, SipCore, Want};
+use node::{Endpoints, Limits, Shutdown};
+use sip::{Flow, Instant, Message};
+
+use crate::{Config, CxId, Event, ICscf, Input, Output};
+
+/// An I-CSCF that is bound and ready; see [`Shell::run`].
+pub struct Shell {
+    core: ICscf,
+    endpoints: Endpoints,
+    link: Arc<dyn Link>,
+}
+
+impl Shell {
+    /// Binds UDP and TCP. In the network namespace of the calling thread, inside a runtime.
+    pub fn start(config: Config, link: Arc<dyn Link>) -> anyhow::Result<Self> {
+        let (mut endpoints, listen) = (Endpoints::new(Limits::default()), config.address);
+        endpoints.bind_udp(listen).with_context(|| format!("bind UDP {listen}"))?;
+        endpoints.bind_tcp(listen).with_context(|| format!("listen on TCP {listen}"))?;
+        Ok(Self { core: ICscf::new(config, node::seed()?), endpoints, link })
+    }
+
+    pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let link = self.link;
+        let ask = |request, answer: sip_shell::AnswerTo<CxId, _>| {
+            link.call(request, Box::new(move |result| answer.give(result)));
+        };
+        sip_shell::serve(self.core, self.endpoints, ask, shutdown).await;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Shell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shell").field("core", &self.core).finish_non_exhaustive()
+    }
+}
+
+impl SipCore for ICscf {
+    type QuestionId = CxId;
+    type Question = cx::Request;
+    type Answer = Result<Answer, LinkError>;
+
+    fn receive(&mut self, now: Instant, flow: Flow, message: Message) {
+        self.handle(now, Input::Received { flow, message });
+    }
+
+    fn answer(&mut self, now: Instant, id: CxId, answer: Self::Answer) {
+        self.handle(now, Input::CxAnswer { id, answer });
+    }
+
+    fn transport_failed(&mut self, now: Instant, flow: Flow) {
+        self.handle(now, Input::TransportFailed { flow });
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.handle(now, Input::Timeout);
+    }
+
+    fn poll(&mut self) -> Want<CxId, cx::Request> {
+        loop {
+            match ICscf::poll(self) {
+                Output::Send(transmit) => return Want::Send(transmit),
+                Output::Cx { id, request } => return Want::Ask(id, request),
+                Output::WaitUntil(deadline) => return Want::Wait(deadline),
+                Output::Event(event) => log(&event),
+            }
+        }
+    }
+}
+
+fn log(event: &Event) {
+    match event {
+        Event::Forwarded { impi, to } => tracing::info!(%impi, %to, "forwarded"),
+        Event::Refused { impi, refusal } => {
+            let impi = impi.as_ref().map(aka::Impi::as_str);
+            tracing::warn!(impi, status = refusal.status().0, "refused: {refusal}");
+        }
+        Event::Passed { name } => tracing::warn!(%name, "the S-CSCF did not take the request"),
+    }
+}

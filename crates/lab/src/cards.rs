@@ -1,0 +1,44 @@
+//! SIM cards of a lab: made from a seed, written as the CSV an operator would write, read back by the HSS's importer.
+
+use aka::{Algorithm, Isim, K, Opc, SqnArray};
+use anyhow::{Context, Result};
+use hss::{Hss, MemoryStore, Policy};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use zeroize::Zeroizing;
+
+use crate::plan;
+
+/// K and OPc of the n-th card; the same seed makes the same cards.
+fn keys(seed: u64, n: u16) -> (Zeroizing<[u8; 16]>, Zeroizing<[u8; 16]>) {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed ^ (u64::from(n) << 32));
+    let (mut k, mut opc) = (Zeroizing::new([0; 16]), Zeroizing::new([0; 16]));
+    rng.fill_bytes(&mut *k);
+    rng.fill_bytes(&mut *opc);
+    (k, opc)
+}
+
+/// The card in the n-th UE.
+pub(crate) fn card(seed: u64, n: u16) -> Isim {
+    let (k, opc) = keys(seed, n);
+    Isim::new(Algorithm::milenage(K::from_bytes(*k), Opc::from_bytes(*opc)), SqnArray::new())
+}
+
+/// An HSS that knows the first `count` cards.
+pub(crate) fn hss(seed: u64, count: u16) -> Result<Hss<MemoryStore>> {
+    let mut csv = Zeroizing::new(String::from("impi,k,opc,amf,sqn,impus\n"));
+    for n in 0..count {
+        let (k, opc) = keys(seed, n);
+        let hex = |key: &[u8; 16]| Zeroizing::new(key.iter().map(|octet| format!("{octet:02x}")).collect::<String>());
+        let (impi, impu, tel) = (plan::impi(n), plan::impu(n), plan::tel(n));
+        csv.push_str(&format!("{impi},{},{},0000,000000000000,{impu} {tel}\n", *hex(&k), *hex(&opc)));
+    }
+    let imported = hss::csv::parse(csv.as_bytes());
+    let imported = imported.map_err(|(line, error)| anyhow::anyhow!("line {line}: {error}")).context("make subscribers")?;
+    let mut store = MemoryStore::new();
+    let range = aka::IndRange::new(0, 31).context("make subscribers")?;
+    for hss::csv::Imported { subscriber, sqn } in imported {
+        store.insert(subscriber, sqn, range);
+    }
+    Ok(Hss::new(Policy::default(), store, node::seed()?))
+}

@@ -1,0 +1,47 @@
+//! The in-process Cx link of a lab, with its cost and its trace.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use cx::{Link, Local, Reply, Request, Server};
+use node::wire;
+
+/// A link of one CSCF. The HSS answers in the caller's thread, so its time is counted here and taken off there.
+pub(crate) struct MeteredLink {
+    caller: &'static str,
+    link: Local,
+    spent: Arc<AtomicU64>,
+}
+
+impl MeteredLink {
+    pub(crate) fn new(caller: &'static str, server: Arc<Mutex<dyn Server>>) -> (Self, Spent) {
+        let spent = Arc::<AtomicU64>::default();
+        (Self { caller, link: Local::new(server), spent: Arc::clone(&spent) }, Spent(spent))
+    }
+}
+
+impl Link for MeteredLink {
+    fn call(&self, request: Request, reply: Reply) {
+        let (asked, answered) = match &request {
+            Request::Uar(_) => ("UAR", "UAA"),
+            Request::Mar(_) => ("MAR", "MAA"),
+            Request::Sar(_) => ("SAR", "SAA"),
+        };
+        wire::asked(self.caller, "HSS", asked);
+        let started = Instant::now();
+        self.link.call(request, reply);
+        self.spent.fetch_add(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        wire::asked("HSS", self.caller, answered);
+    }
+}
+
+/// Time the HSS has spent on one caller.
+#[derive(Debug, Clone)]
+pub(crate) struct Spent(Arc<AtomicU64>);
+
+impl Spent {
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,336 @@
+//! A network that can be started, used and measured.
+
+use std::sync::{Arc, Mutex, mpsc as blocking};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use cx::{Server, ServerName};
+use sec_agree::{Algorithms, Policy, Spi};
+use sip::Timers;
+use tokio::sync::mpsc;
+use ue::core::{Command, Step, TransportChoice};
+use ue::fleet::Fleet;
+use xfrm::{Engine, KernelState, Protection, Statistics};
+
+use crate::cx_link::{MeteredLink, Spent};
+use crate::namespace::Namespace;
+use crate::plan::{self, Family};
+use crate::role::Role;
+use crate::tap::Tap;
+use crate::{cards, links};
+
+/// What a lab is made of.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub ues: u16,
+    pub family: Family,
+    pub transport: TransportChoice,
+    /// The P-CSCF's list, best first.
+    pub policy: Vec<Algorithms>,
+    /// What the UEs offer.
+    pub offer: Vec<Algorithms>,
+    pub digest: aka::DigestAlgorithm,
+    pub qop: bool,
+    pub reauthenticate: scscf::Reauthenticate,
+    /// The P-CSCF draws its SPIs from here.
+    pub p_cscf_spis: (u32, u32),
+    /// Listen on the wire between UE and P-CSCF.
+    pub tap: bool,
+    /// Makes the cards.
+    pub seed: u64,
+    /// A UE's step that takes longer has failed.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let algorithms = Policy::default().algorithms().to_vec();
+        Self {
+            ues: 1,
+            family: Family::V4,
+            transport: TransportChoice::BySize,
+            policy: algorithms.clone(),
+            offer: algorithms,
+            digest: aka::DigestAlgorithm::AkaV1Md5,
+            qop: false,
+            reauthenticate: scscf::Reauthenticate::Always,
+            p_cscf_spis: (0x0100_0000, 0x01ff_ffff),
+            tap: true,
+            seed: 1,
+            patience: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A command that is done.
+#[derive(Debug)]
+pub struct Finished {
+    pub member: usize,
+    pub steps: Vec<Step>,
+    pub took: Duration,
+}
+
+impl Finished {
+    /// The step that ended it.
+    pub fn last(&self) -> Option<&Step> {
+        self.steps.last()
+    }
+}
+
+/// CPU time that each role has used.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cpu {
+    pub ue: Duration,
+    pub pcscf: Duration,
+    pub icscf: Duration,
+    pub scscf: Duration,
+    pub hss: Duration,
+}
+
+/// A running network. Ends, and leaves nothing, when dropped.
+#[derive(Debug)]
+pub struct Lab {
+    // Dropped in this order: the UEs end before the network does.
+    fleet: Option<Role>,
+    pcscf: Role,
+    icscf: Role,
+    scscf: Role,
+    tap: Option<Tap>,
+    commands: mpsc::UnboundedSender<(usize, Command)>,
+    steps: blocking::Receiver<(usize, Step)>,
+    hss_time: [Spent; 2],
+    /// The namespaces, for whoever wants to look or to send something.
+    pub ue: Namespace,
+    pub access: Namespace,
+    pub core: Namespace,
+    options: Options,
+}
+
+impl Lab {
+    pub fn start(options: Options) -> Result<Self> {
+        let (ue, access, core) = (Namespace::new("ue")?, Namespace::new("access")?, Namespace::new("core")?);
+        wire_up(&ue, &access, &core)?;
+        let hss: Arc<Mutex<dyn Server>> = Arc::new(Mutex::new(cards::hss(options.seed, options.ues)?));
+        let (scscf, scscf_spent) = start_scscf(&core, &options, Arc::clone(&hss))?;
+        let (icscf, icscf_spent) = start_icscf(&core, hss)?;
+        let pcscf = start_pcscf(&access, &options)?;
+        let tap = if options.tap { Some(Tap::listen(&access, plan::ACCESS_LINK)?) } else { None };
+        let (commands, queue) = mpsc::unbounded_channel();
+        let (told, steps) = blocking::channel();
+        let fleet = start_fleet(&ue, &options, queue, told)?;
+        Ok(Self {
+            fleet: Some(fleet),
+            pcscf,
+            icscf,
+            scscf,
+            tap,
+            commands,
+            steps,
+            hss_time: [icscf_spent, scscf_spent],
+            ue,
+            access,
+            core,
+            options,
+        })
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Has one UE do something and waits until it is done.
+    pub fn command(&mut self, member: usize, command: Command) -> Result<Finished> {
+        let mut done = None;
+        self.run(command, [member], 1, |finished| done = Some(finished))?;
+        done.context("the UE tells nothing")
+    }
+
+    /// Has many UEs do something, `at_once` at a time; `each` hears of every one that is done.
+    pub fn run(
+        &mut self,
+        command: Command,
+        members: impl IntoIterator<Item = usize>,
+        at_once: usize,
+        mut each: impl FnMut(Finished),
+    ) -> Result<()> {
+        let mut waiting = members.into_iter();
+        let mut under_way: std::collections::HashMap<usize, (Instant, Vec<Step>)> = Default::default();
+        loop {
+            while under_way.len() < at_once.max(1) {
+                let Some(member) = waiting.next() else { break };
+                self.commands.send((member, command)).map_err(|_| anyhow!("the UEs have ended"))?;
+                under_way.insert(member, (Instant::now(), Vec::new()));
+            }
+            if under_way.is_empty() {
+                return Ok(());
+            }
+            let patience = self.options.patience * 4;
+            let (member, step) = self.steps.recv_timeout(patience).context("the UEs tell nothing")?;
+            let Some((_, steps)) = under_way.get_mut(&member) else { continue };
+            let ends = step.ends();
+            steps.push(step);
+            if ends && let Some((started, steps)) = under_way.remove(&member) {
+                each(Finished { member, steps, took: started.elapsed() });
+            }
+        }
+    }
+
+    /// What crossed the wire between UEs and P-CSCF.
+    pub fn wire(&self) -> crate::tap::Wire {
+        // The tap reads behind the wire; what was sent is there a moment later.
+        std::thread::sleep(Duration::from_millis(100));
+        self.tap.as_ref().map(Tap::wire).unwrap_or_default()
+    }
+
+    /// The kernel states at the UEs and at the P-CSCF.
+    pub fn kernel_states(&self) -> Result<(Vec<KernelState>, Vec<KernelState>)> {
+        let states = |namespace: &Namespace| namespace.run(|| Ok(Engine::open()?.states()?));
+        Ok((states(&self.ue)?, states(&self.access)?))
+    }
+
+    /// The kernel's XFRM error counters at the UEs and at the P-CSCF.
+    pub fn kernel_errors(&self) -> Result<(Statistics, Statistics)> {
+        let errors = |namespace: &Namespace| namespace.run(|| Ok(Statistics::read()?));
+        Ok((errors(&self.ue)?, errors(&self.access)?))
+    }
+
+    pub fn cpu(&self) -> Cpu {
+        let [of_icscf, of_scscf] = self.hss_time.each_ref().map(Spent::time);
+        Cpu {
+            ue: self.fleet.as_ref().map(Role::cpu).unwrap_or_default(),
+            pcscf: self.pcscf.cpu(),
+            icscf: self.icscf.cpu().saturating_sub(of_icscf),
+            scscf: self.scscf.cpu().saturating_sub(of_scscf),
+            hss: of_icscf + of_scscf,
+        }
+    }
+
+    /// Ends the UEs only: what the P-CSCF does then can be watched.
+    pub fn stop_ues(&mut self) -> Result<()> {
+        self.fleet.take().map_or(Ok(()), Role::stop)
+    }
+
+    /// Lines for a person who wants to look into a lab that stands still.
+    pub fn nsenter(&self) -> String {
+        [&self.ue, &self.access, &self.core].map(|namespace| namespace.nsenter()).join("\n")
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the lab ends on a panic; what its namespaces held:");
+            match self.kernel_states() {
+                Ok((ue, access)) => eprintln!("ue: {ue:#?}\naccess: {access:#?}"),
+                Err(error) => eprintln!("  not readable: {error:#}"),
+            }
+            eprintln!("wire: {:#?}\nto look into a lab that stands still:\n{}", self.wire(), self.nsenter());
+        }
+    }
+}
+
+fn wire_up(ue: &Namespace, access: &Namespace, core: &Namespace) -> Result<()> {
+    links::join((access, plan::ACCESS_LINK), (ue, "to-network"))?;
+    links::join((access, "to-core"), (core, "to-access"))?;
+    let ends = [Family::V4, Family::V6].map(plan::link);
+    links::address(access, plan::ACCESS_LINK, &ends.map(|(near, _)| near))?;
+    links::address(ue, "to-network", &ends.map(|(_, far)| far))?;
+    links::address(access, "to-core", &[(plan::P_CSCF_MW.ip(), 24)])?;
+    links::address(core, "to-access", &[(plan::I_CSCF.ip(), 24), (plan::S_CSCF.ip(), 24)])?;
+    for family in [Family::V4, Family::V6] {
+        let (_, host) = plan::link(family);
+        links::own(ue, plan::ue_prefix(family))?;
+        links::route(access, plan::ue_prefix(family), host.0)?;
+    }
+    Ok(())
+}
+
+fn start_scscf(core: &Namespace, options: &Options, hss: Arc<Mutex<dyn Server>>) -> Result<(Role, Spent)> {
+    let (link, spent) = MeteredLink::new("S-CSCF", hss);
+    let config = scscf::Config {
+        trusted_peers: vec![plan::I_CSCF.ip()],
+        algorithm: options.digest,
+        qop: options.qop,
+        reauthenticate: options.reauthenticate,
+        ..scscf::Config::new(ServerName::new(plan::S_CSCF_NAME)?, plan::HOME_DOMAIN)
+    };
+    let start = move || scscf::shell::Shell::start(config, plan::S_CSCF, Arc::new(link));
+    Ok((Role::start("S-CSCF", core, start, scscf::shell::Shell::run)?, spent))
+}
+
+fn start_icscf(core: &Namespace, hss: Arc<Mutex<dyn Server>>) -> Result<(Role, Spent)> {
+    let (link, spent) = MeteredLink::new("I-CSCF", hss);
+    let config = plan::icscf()?;
+    let start = move || icscf::shell::Shell::start(config, Arc::new(link));
+    Ok((Role::start("I-CSCF", core, start, icscf::shell::Shell::run)?, spent))
+}
+
+fn start_pcscf(access: &Namespace, options: &Options) -> Result<Role> {
+    let (server_port, client_ports) = plan::p_cscf_ports();
+    let gm = [Family::V4, Family::V6].map(|family| pcscf::core::GmAddress {
+        clear: plan::p_cscf(family),
+        server_port,
+        client_ports,
+    });
+    let config = pcscf::core::Config {
+        host: plan::P_CSCF_NAME.into(),
+        network: plan::VISITED_NETWORK.into(),
+        gm: gm.to_vec(),
+        mw: plan::P_CSCF_MW,
+        entry_points: vec![(plan::HOME_DOMAIN.into(), plan::I_CSCF)],
+        policy: Policy::new(&options.policy)?,
+        spi_first: Spi::new(options.p_cscf_spis.0)?,
+        spi_last: Spi::new(options.p_cscf_spis.1)?,
+        reg_await_auth: Duration::from_secs(240),
+        limits: pcscf::core::Limits::default(),
+    };
+    Role::start("P-CSCF", access, move || pcscf::shell::Shell::start(config), pcscf::shell::Shell::run)
+}
+
+fn start_fleet(
+    namespace: &Namespace,
+    options: &Options,
+    mut commands: mpsc::UnboundedReceiver<(usize, Command)>,
+    told: blocking::Sender<(usize, Step)>,
+) -> Result<Role> {
+    let (server_port, client_ports) = plan::ue_ports();
+    let mut members = Vec::new();
+    for n in 0..options.ues {
+        let config = ue::core::Config {
+            impi: aka::Impi::new(&plan::impi(n))?,
+            impu: aka::Impu::new(&plan::impu(n))?,
+            home_domain: plan::HOME_DOMAIN.into(),
+            address: plan::ue_address(options.family, n),
+            clear_port: 5060,
+            p_cscf: plan::p_cscf(options.family),
+            transport: options.transport,
+            algorithms: options.offer.clone(),
+            server_port,
+            client_ports,
+            spi_first: Spi::new(ue::config::SPI_FIRST)?,
+            spi_last: Spi::new(ue::config::SPI_LAST)?,
+            expires: 600_000,
+            access_network: Some("3GPP-E-UTRAN-FDD;utran-cell-id-3gpp=0010100010000001".into()),
+            timers: Timers::GM,
+            patience: options.patience,
+            stay_registered: false,
+        };
+        members.push((config, cards::card(options.seed, n)));
+    }
+    let (local, prefix) = plan::ue_prefix(options.family);
+    let protection = Protection { local, prefix, server: server_port, clients: client_ports };
+    let start = move || Fleet::start(members, vec![protection]);
+    Role::start("UE", namespace, start, async move |mut fleet, mut shutdown| {
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => break,
+                command = commands.recv() => match command {
+                    Some((member, command)) => fleet.command(member, command),
+                    None => break,
+                },
+                step = fleet.step() => if told.send(step).is_err() { break },
+            }
+        }
+        fleet.end()
+    })
+}

@@ -1,0 +1,123 @@
+//! As much of Ethernet, IP, UDP and TCP as the tap needs.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Packet<'a> {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) content: Content<'a>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Content<'a> {
+    Esp,
+    /// The first line of a SIP message.
+    Sip(&'a str),
+    /// UDP or TCP octets that do not start a SIP message.
+    Payload,
+    /// Neighbour discovery, ICMP, a bare TCP acknowledgement.
+    Nothing,
+}
+
+const ETHERNET_BYTES: usize = 14;
+const ESP: u8 = 50;
+const UDP: u8 = 17;
+const TCP: u8 = 6;
+
+/// `None` for what is not IP, or is cut.
+pub(crate) fn of_frame(frame: &[u8]) -> Option<Packet<'_>> {
+    let packet = frame.get(ETHERNET_BYTES..)?;
+    match frame.get(12..ETHERNET_BYTES)? {
+        [0x08, 0x00] => ipv4(packet),
+        [0x86, 0xdd] => ipv6(packet),
+        _ => None,
+    }
+}
+
+fn ipv4(packet: &[u8]) -> Option<Packet<'_>> {
+    let header = usize::from(packet.first()? & 0x0f) * 4;
+    let length = usize::from(u16::from_be_bytes(packet.get(2..4)?.try_into().ok()?));
+    let address = |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
+    let fragment = u16::from_be_bytes(packet.get(6..8)?.try_into().ok()?) & 0x1fff;
+    let payload = packet.get(header..length)?;
+    let protocol = *packet.get(9)?;
+    // A later fragment has no header of the next layer; of ESP it is ESP all the same.
+    let content = if fragment != 0 && protocol != ESP { Content::Payload } else { content(protocol, payload) };
+    Some(Packet { source: address(12)?.into(), destination: address(16)?.into(), content })
+}
+
+fn ipv6(packet: &[u8]) -> Option<Packet<'_>> {
+    let length = usize::from(u16::from_be_bytes(packet.get(4..6)?.try_into().ok()?));
+    let address = |at: usize| Some(Ipv6Addr::from(<[u8; 16]>::try_from(packet.get(at..at + 16)?).ok()?));
+    let mut payload = packet.get(40..40 + length)?;
+    let mut protocol = *packet.get(6)?;
+    let mut first = true;
+    if protocol == 44 {
+        first = u16::from_be_bytes(payload.get(2..4)?.try_into().ok()?) & 0xfff8 == 0;
+        protocol = *payload.first()?;
+        payload = payload.get(8..)?;
+    }
+    let content = if first || protocol == ESP { content(protocol, payload) } else { Content::Payload };
+    Some(Packet { source: address(8)?.into(), destination: address(24)?.into(), content })
+}
+
+fn content(protocol: u8, payload: &[u8]) -> Content<'_> {
+    let body = match protocol {
+        ESP => return Content::Esp,
+        UDP => payload.get(8..),
+        TCP => payload.get(12).and_then(|offset| payload.get(usize::from(offset >> 4) * 4..)),
+        _ => None,
+    };
+    let Some(body) = body.filter(|body| !body.is_empty()) else { return Content::Nothing };
+    let line = body.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    match std::str::from_utf8(line) {
+        Ok(line) if line.starts_with("SIP/2.0 ") || line.ends_with(" SIP/2.0") => Content::Sip(line),
+        _ => Content::Payload,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn udp_frame(payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0; 12];
+        frame.extend([0x08, 0x00, 0x45, 0]);
+        frame.extend(u16::try_from(28 + payload.len()).unwrap().to_be_bytes());
+        frame.extend([0, 0, 0, 0, 64, UDP, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([0; 8]);
+        frame.extend(payload);
+        frame
+    }
+
+    #[test]
+    fn a_clear_sip_message_is_seen_by_its_first_line() {
+        let seen = |payload: &[u8]| {
+            let frame = udp_frame(payload);
+            format!("{:?}", of_frame(&frame).unwrap().content)
+        };
+        assert_eq!(seen(b"REGISTER sip:a SIP/2.0\r\nVia: x\r\n"), r#"Sip("REGISTER sip:a SIP/2.0")"#);
+        assert_eq!(seen(b"SIP/2.0 401 Unauthorized\r\n"), r#"Sip("SIP/2.0 401 Unauthorized")"#);
+        assert_eq!(seen(b"Via: x\r\n"), "Payload");
+        assert_eq!(seen(b""), "Nothing");
+        let mut esp = udp_frame(b"12345678");
+        esp[ETHERNET_BYTES + 9] = ESP;
+        assert_eq!(of_frame(&esp).unwrap().content, Content::Esp);
+    }
+
+    #[test]
+    fn a_cut_frame_is_none_and_never_a_panic() {
+        let frame = udp_frame(b"REGISTER sip:a SIP/2.0\r\n");
+        for end in 0..frame.len() {
+            let _ = of_frame(&frame[..end]);
+        }
+        for at in 0..frame.len() {
+            for value in [0, 0x0f, 0x45, 0x6f, 0x86, 0xdd, 44, 0xff] {
+                let mut changed = frame.clone();
+                changed[at] = value;
+                let _ = of_frame(&changed);
+            }
+        }
+    }
+}

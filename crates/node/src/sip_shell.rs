@@ -1,0 +1,112 @@
+//! Sockets and clock around a core that speaks SIP and asks somebody else questions (the CSCFs and Cx).
+
+use std::io;
+
+use sip::{Flow, Instant, Message, Transmit};
+use tokio::sync::mpsc;
+
+use crate::{Arrival, Clock, Endpoints, Shutdown};
+
+/// Messages taken from the sockets before what they led to is sent.
+const BATCH: usize = 64;
+
+/// A pure core with SIP on one side and questions on the other.
+pub trait SipCore {
+    type QuestionId: Send + 'static;
+    type Question;
+    type Answer: Send + 'static;
+
+    fn receive(&mut self, now: Instant, flow: Flow, message: Message);
+    fn answer(&mut self, now: Instant, id: Self::QuestionId, answer: Self::Answer);
+    fn transport_failed(&mut self, now: Instant, flow: Flow);
+    fn timeout(&mut self, now: Instant);
+    /// Called until it answers [`Want::Wait`].
+    fn poll(&mut self) -> Want<Self::QuestionId, Self::Question>;
+}
+
+/// What a core wants done. Facts for the log it logs itself.
+#[derive(Debug)]
+pub enum Want<Id, Question> {
+    Send(Transmit),
+    Ask(Id, Question),
+    Wait(Option<Instant>),
+}
+
+/// Takes the answer to one question, from any thread.
+#[derive(Debug)]
+pub struct AnswerTo<Id, Answer> {
+    id: Id,
+    answers: mpsc::UnboundedSender<(Id, Answer)>,
+}
+
+impl<Id, Answer> AnswerTo<Id, Answer> {
+    pub fn give(self, answer: Answer) {
+        // A shell that has ended needs no answers.
+        let _ = self.answers.send((self.id, answer));
+    }
+}
+
+/// Serves until told to end. `ask` sends a question on its way.
+pub async fn serve<C: SipCore>(
+    mut core: C,
+    mut endpoints: Endpoints,
+    mut ask: impl FnMut(C::Question, AnswerTo<C::QuestionId, C::Answer>),
+    mut shutdown: Shutdown,
+) {
+    let clock = Clock::start();
+    // As many answers wait as questions were asked, and the core bounds those.
+    let (sender, mut answers) = mpsc::unbounded_channel();
+    loop {
+        let deadline = loop {
+            match core.poll() {
+                Want::Send(transmit) => send(&mut core, &mut endpoints, &clock, transmit),
+                Want::Ask(id, question) => ask(question, AnswerTo { id, answers: sender.clone() }),
+                Want::Wait(deadline) => match answers.try_recv() {
+                    Ok((id, answer)) => core.answer(clock.now(), id, answer),
+                    Err(_) => break deadline,
+                },
+            }
+        };
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = clock.sleep_until(deadline) => core.timeout(clock.now()),
+            Some((id, answer)) = answers.recv() => core.answer(clock.now(), id, answer),
+            arrival = endpoints.next() => {
+                let mut next = Some(arrival);
+                for _ in 0..BATCH {
+                    let Some(arrival) = next else { break };
+                    take(&mut core, &clock, arrival);
+                    next = endpoints.try_next();
+                }
+            }
+        }
+    }
+}
+
+fn take<C: SipCore>(core: &mut C, clock: &Clock, arrival: Arrival) {
+    match arrival {
+        Arrival::Message { flow, message } => core.receive(clock.now(), flow, message),
+        Arrival::Malformed { flow, error, .. } => {
+            tracing::info!(remote = %flow.remote, local = %flow.local, %error, "not SIP, failed to");
+        }
+        Arrival::Failed { flow, error } => {
+            tracing::debug!(remote = %flow.remote, local = %flow.local, %error, "a flow ended");
+            core.transport_failed(clock.now(), flow);
+        }
+    }
+}
+
+fn send<C: SipCore>(core: &mut C, endpoints: &mut Endpoints, clock: &Clock, transmit: Transmit) {
+    let flow = transmit.flow;
+    match endpoints.send(transmit) {
+        Ok(()) => {}
+        // A full socket buffer is a lost datagram: the transaction sends it again.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            tracing::debug!(remote = %flow.remote, "the socket is full");
+        }
+        Err(error) => {
+            tracing::debug!(remote = %flow.remote, local = %flow.local, %error, "cannot send");
+            core.transport_failed(clock.now(), flow);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use sec_agree::{ClientPorts, Policy, Port, Spi};
+
+/// What the P-CSCF needs to know, names resolved and values checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Our name: in Path, and in Route entries that are ours.
+    pub host: Box<str>,
+    /// P-Visited-Network-ID, orig-ioi.
+    pub network: Box<str>,
+    /// Addresses towards UEs, at most one of each family.
+    pub gm: Vec<GmAddress>,
+    /// Our address towards the core network.
+    pub mw: SocketAddr,
+    /// The I-CSCF of each home domain; a domain that is not here is not served.
+    pub entry_points: Vec<(Box<str>, SocketAddr)>,
+    pub policy: Policy,
+    pub spi_first: Spi,
+    pub spi_last: Spi,
+    /// Life of a set that no registration has confirmed.
+    //= TS 24.229 7.8
+    pub reg_await_auth: Duration,
+    pub limits: Limits,
+}
+
+/// An address towards UEs with its ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GmAddress {
+    /// For unprotected requests.
+    pub clear: SocketAddr,
+    pub server_port: Port,
+    pub client_ports: ClientPorts,
+}
+
+/// Bounds on what strangers can make us hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub transactions: usize,
+    /// Sets of security associations, whatever their stage.
+    pub sets: usize,
+}
+
+impl Config {
+    pub(super) fn gm_address(&self, address: IpAddr) -> Option<&GmAddress> {
+        self.gm.iter().find(|gm| gm.clear.ip() == address)
+    }
+
+    /// The I-CSCF of a home domain.
+    pub(super) fn entry_point(&self, domain: &str) -> Option<SocketAddr> {
+        self.entry_points.iter().find(|(name, _)| name.eq_ignore_ascii_case(domain)).map(|(_, address)| *address)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { transactions: 100_000, sets: 300_000 }
+    }
+}

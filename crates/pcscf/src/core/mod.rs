@@ -1,0 +1,344 @@
+//! The state machine of the P-CSCF.
+
+mod answer;
+mod challenge;
+mod config;
+mod refusal;
+mod register;
+mod sa_table;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aka::Impi;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use sec_agree::{Associations, SaSet, SecurityClient, Spi, SpiPool};
+use sip::{ClientId, Draft, Flow, Instant, Message, Method, Name, Received, ServerId, Timers, Transactions, Transmit};
+
+pub use self::config::{Config, GmAddress, Limits};
+pub use self::refusal::Refusal;
+pub use self::sa_table::{SetId, Stage};
+use self::sa_table::SaTable;
+
+/// What happens to the P-CSCF.
+#[derive(Debug)]
+pub enum Input {
+    Received { flow: Flow, message: Message },
+    /// The kernel holds all four associations of the set.
+    SasInstalled { set: SetId },
+    /// The kernel holds none of them.
+    SasFailed { set: SetId, cause: Box<str> },
+    TransportFailed { flow: Flow },
+    Timeout,
+}
+
+/// What the P-CSCF wants done.
+#[derive(Debug)]
+pub enum Output {
+    Send(Transmit),
+    /// Answer with [`Input::SasInstalled`] or [`Input::SasFailed`].
+    InstallSas { set: SetId, sas: SaSet, lifetime: Duration },
+    /// Move the end of life of a set that was installed `age` ago.
+    ExtendSas { associations: Associations, age: Duration, lifetime: Duration },
+    RemoveSas { associations: Associations },
+    Event(Event),
+    WaitUntil(Option<Instant>),
+}
+
+/// What an operator may want to know. Holds no key.
+#[derive(Debug)]
+pub enum Event {
+    Challenged { impi: Impi, ue: SocketAddr, set: SetId, associations: Associations },
+    Registered { impi: Impi, ue: SocketAddr, set: SetId, expires: u32, initial: bool },
+    Refreshed { impi: Impi, set: SetId, expires: u32 },
+    Deregistered { impi: Impi },
+    /// A request of a UE was turned down; a kernel's or peer's own words stand in `cause`.
+    Refused { ue: SocketAddr, impi: Option<Impi>, refusal: Refusal, cause: Option<Box<str>> },
+    /// The core network turned the registration down.
+    Rejected { impi: Impi, status: u16 },
+    SetRemoved { impi: Impi, set: SetId, stage: Stage },
+    /// A message that nothing here is entitled to was dropped.
+    Dropped { flow: Flow, reason: &'static str },
+}
+
+/// How a request reached us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    Unprotected,
+    /// Over this set's association from the UE's client port to our server port.
+    Over(SetId),
+}
+
+/// A REGISTER on its way to the core network.
+#[derive(Debug)]
+struct Forwarded {
+    server: ServerId,
+    request: Message,
+    flow: Flow,
+    arrival: Arrival,
+    impi: Impi,
+    /// Absent only where no challenge can follow.
+    offer: Option<SecurityClient>,
+}
+
+/// A 401 that waits for the kernel.
+#[derive(Debug)]
+struct WaitingChallenge {
+    server: ServerId,
+    request: Message,
+    response: Message,
+    reply: Option<Flow>,
+}
+
+/// What is known of a registered UE besides its associations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Default identity first.
+    pub associated_uris: Vec<Box<str>>,
+    pub service_route: Vec<Box<str>>,
+    pub contact: Box<str>,
+}
+
+/// The P-CSCF as a value.
+#[derive(Debug)]
+pub struct PCscf {
+    config: Config,
+    rng: ChaCha20Rng,
+    transactions: Transactions,
+    sets: SaTable,
+    registrations: HashMap<Impi, Registration>,
+    forwarded: HashMap<ClientId, Forwarded>,
+    waiting: HashMap<SetId, WaitingChallenge>,
+    outputs: VecDeque<Output>,
+}
+
+impl PCscf {
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let pool = SpiPool::new(config.spi_first, config.spi_last, rng.next_u32());
+        // Config checks the range; an empty one would only mean that no set can be made.
+        let pool = pool.unwrap_or_else(|_| unreachable!("the configuration refuses an empty SPI range"));
+        Self {
+            transactions: Transactions::new(config.limits.transactions),
+            sets: SaTable::new(pool),
+            registrations: HashMap::new(),
+            forwarded: HashMap::new(),
+            waiting: HashMap::new(),
+            outputs: VecDeque::new(),
+            rng,
+            config,
+        }
+    }
+
+    /// Keeps the SPI of a state that the kernel already holds out of use.
+    pub fn reserve_spi(&mut self, spi: Spi) {
+        self.sets.reserve_spi(spi);
+    }
+
+    pub fn registration(&self, impi: &Impi) -> Option<&Registration> {
+        self.registrations.get(impi)
+    }
+
+    /// Sets held now, whatever their stage.
+    pub fn sets(&self) -> usize {
+        self.sets.len()
+    }
+
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Received { flow, message } => self.received(now, flow, message),
+            Input::SasInstalled { set } => self.sas_installed(now, set),
+            Input::SasFailed { set, cause } => self.sas_failed(now, set, cause),
+            Input::TransportFailed { flow } => self.transactions.transport_failed(now, &flow),
+            Input::Timeout => {
+                self.transactions.handle_timeout(now);
+                while let Some(set) = self.sets.expired(now) {
+                    self.remove_set(set);
+                }
+            }
+        }
+        self.transaction_events(now);
+    }
+
+    /// Takes every set out of the kernel: the end of the daemon.
+    pub fn end(&mut self) {
+        for set in self.sets.all() {
+            self.remove_set(set);
+        }
+    }
+
+    pub fn poll(&mut self) -> Output {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        if let Some(transmit) = self.transactions.poll_transmit() {
+            return Output::Send(transmit);
+        }
+        let deadlines = [self.transactions.next_timeout(), self.sets.next_timeout()];
+        Output::WaitUntil(deadlines.into_iter().flatten().min())
+    }
+
+    fn received(&mut self, now: Instant, flow: Flow, message: Message) {
+        let from_core = flow.local.ip() == self.config.mw.ip() && flow.local.port() == self.config.mw.port();
+        // A TCP connection to the core that we opened has a port of its own; the transaction knows its answers.
+        let gm = !from_core && self.config.gm_address(flow.local.ip()).is_some() && message.is_request();
+        let timers = if gm { Timers::GM } else { Timers::CORE };
+        //= TS 33.203 7.1: the association a message came over is known before anything is read from it
+        let arrival = if gm { self.arrival(flow) } else { None };
+        if gm && arrival.is_none() {
+            return self.event(Event::Dropped { flow, reason: "it came to a protected port over no association" });
+        }
+        match (self.transactions.receive(now, flow, timers, message), arrival) {
+            (Received::Request { id, request }, Some(arrival)) => self.from_ue(now, id, request, flow, arrival),
+            (Received::Request { id, request }, None) => {
+                self.refuse(now, id, &request, None, Refusal::MethodNotServed, None);
+            }
+            (Received::Cancel { id, request, .. }, _) => {
+                self.refuse(now, id, &request, None, Refusal::NoSuchTransaction, None);
+            }
+            (Received::Response { id, response }, _) => self.from_core(now, id, response),
+            (Received::Overloaded(_), _) => {
+                self.event(Event::Dropped { flow, reason: "too many transactions are open" });
+            }
+            (Received::Stray(_), _) => self.event(Event::Dropped { flow, reason: "no transaction expects it" }),
+            (Received::Ack { .. } | Received::Absorbed, _) => {}
+        }
+    }
+
+    /// Which association a request came over; `None` when it may not have come at all.
+    fn arrival(&self, flow: Flow) -> Option<Arrival> {
+        let gm = self.config.gm_address(flow.local.ip())?;
+        if flow.local.port() == gm.clear.port() {
+            return Some(Arrival::Unprotected);
+        }
+        // The kernel drops what is not in ESP on the protected ports, and what does not fit the selector of its
+        // association; so the UE's address and port name the set.
+        let set = self.sets.find(flow.remote).filter(|_| flow.local.port() == gm.server_port.get())?;
+        Some(Arrival::Over(set))
+    }
+
+    fn from_ue(&mut self, now: Instant, id: ServerId, request: Message, flow: Flow, arrival: Arrival) {
+        if let Arrival::Over(set) = arrival
+            && let Some(change) = self.sets.used(now, set)
+        {
+            self.outputs.push_back(change);
+        }
+        if request.method() != Method::Register {
+            let reply = self.reply_flow(flow, arrival);
+            let refusal = match arrival {
+                Arrival::Unprotected => Refusal::Unprotected,
+                Arrival::Over(_) => Refusal::MethodNotServed,
+            };
+            return self.refuse(now, id, &request, reply, refusal, None);
+        }
+        self.register(now, id, request, flow, arrival);
+    }
+
+    /// Protected answers over UDP leave from our client port to the UE's server port; over TCP on the connection
+    /// of the request. `None`: as the Via of the request says.
+    //= TS 33.203 7.1
+    fn reply_flow(&self, flow: Flow, arrival: Arrival) -> Option<Flow> {
+        let Arrival::Over(set) = arrival else { return None };
+        if flow.transport.is_reliable() {
+            return Some(flow);
+        }
+        let sa = self.sets.get(set)?.associations.pc_to_us;
+        Some(Flow::udp(sa.source, sa.destination))
+    }
+
+    fn respond(&mut self, now: Instant, id: ServerId, reply: Option<Flow>, response: Message) {
+        match reply {
+            Some(flow) => self.transactions.respond_on(now, id, flow, response),
+            None => self.transactions.respond(now, id, response),
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        request: &Message,
+        reply: Option<Flow>,
+        refusal: Refusal,
+        cause: Option<Box<str>>,
+    ) {
+        let (status, reason) = refusal.status();
+        let tag = self.token();
+        let mut draft = Draft::reply(request, status, reason, Some(&tag));
+        for (name, value) in refusal.headers(&self.config) {
+            draft.push(name, value);
+        }
+        let response = draft.finish();
+        if let Some(flow) = self.transactions.request_flow(id) {
+            let impi = register::identity(request);
+            self.event(Event::Refused { ue: flow.remote, impi, refusal, cause });
+        }
+        self.respond(now, id, reply, response);
+    }
+
+    fn transaction_events(&mut self, now: Instant) {
+        while let Some(event) = self.transactions.poll_event() {
+            let (sip::Event::ClientTimeout(id) | sip::Event::ClientTransportError(id)) = event else { continue };
+            let Some(forwarded) = self.forwarded.remove(&id) else { continue };
+            let reply = self.reply_flow(forwarded.flow, forwarded.arrival);
+            //= RFC 4320 4.2: never a 408 to a REGISTER
+            self.refuse(now, forwarded.server, &forwarded.request, reply, Refusal::CoreSilent, None);
+            self.drop_temporary(&forwarded);
+        }
+    }
+
+    /// The set of an attempt that failed serves no purpose any more.
+    fn drop_temporary(&mut self, forwarded: &Forwarded) {
+        if let Arrival::Over(set) = forwarded.arrival
+            && self.sets.get(set).is_some_and(|entry| entry.stage == Stage::Temporary)
+        {
+            self.remove_set(set);
+        }
+    }
+
+    fn remove_set(&mut self, set: SetId) {
+        let Some(entry) = self.sets.remove(set) else { return };
+        self.waiting.remove(&set);
+        // Also while the kernel has not answered for it: outputs are carried out in their order.
+        self.outputs.push_back(Output::RemoveSas { associations: entry.associations });
+        if self.sets.of(&entry.impi).next().is_none() {
+            self.registrations.remove(&entry.impi);
+        }
+        self.event(Event::SetRemoved { impi: entry.impi, set, stage: entry.stage });
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// 16 random hex digits: tags, icid.
+    fn token(&mut self) -> String {
+        format!("{:016x}", self.rng.next_u64())
+    }
+
+    fn own_route(&self, uri: &sip::Uri<'_>) -> bool {
+        let port = uri.port.unwrap_or(5060);
+        let own = |address: SocketAddr| uri.host.ip() == Some(address.ip()) && port == address.port();
+        own(self.config.mw)
+            || uri.host.is(sip::Host::Name(&self.config.host))
+            || self.config.gm.iter().any(|gm| {
+                own(gm.clear) || own(SocketAddr::new(gm.clear.ip(), gm.server_port.get()))
+            })
+    }
+}
+
+/// Removes one option tag from a header, and the header when nothing is left in it.
+fn remove_tag<'a>(draft: &mut Draft<'a>, request: &'a Message, name: Name, tag: &str) {
+    let mut tags = sip::OptionTags::of(request, name);
+    if tags.remove(tag) {
+        match tags.value() {
+            Some(value) => draft.set(name, value),
+            None => draft.remove(name),
+        };
+    }
+}

@@ -1,0 +1,101 @@
+use sec_agree::SecAgreeError;
+use sip::Name;
+use sip::routing;
+use thiserror::Error;
+
+use super::Config;
+
+/// Why a request of a UE is turned down. Each text fits after "refused: ".
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    #[error("{0}")]
+    Routing(#[from] routing::Refusal),
+    #[error("the request has more than one Via: it did not come straight from a UE")]
+    NotFirstHop,
+    #[error("sec-agree is not offered, and this network asks for IPsec")]
+    NoSecAgree,
+    #[error("Security-Client is missing")]
+    NoSecurityClient,
+    #[error("Security-Client: {0}")]
+    BadSecurityClient(SecAgreeError),
+    #[error("Security-Verify is missing or cannot be read")]
+    NoSecurityVerify,
+    #[error("{0}")]
+    NotAsAgreed(SecAgreeError),
+    #[error("the private identity is missing or malformed")]
+    NoIdentity,
+    #[error("the private identity is not the one of the security association")]
+    WrongIdentity,
+    #[error("the Via names another address than the one of the security association")]
+    WrongAddress,
+    #[error("the answer to the challenge is missing")]
+    NoAnswer,
+    #[error("a set of security associations already uses this client port of the UE")]
+    PortInUse,
+    #[error("this subscriber already has three sets of security associations")]
+    TooManySets,
+    #[error("the home domain of the Request-URI is not served here")]
+    UnknownDomain,
+    #[error("only REGISTER is taken outside a security association")]
+    Unprotected,
+    #[error("this method is not served")]
+    MethodNotServed,
+    #[error("the transaction to cancel does not exist")]
+    NoSuchTransaction,
+    #[error("no SPI or protected port is free")]
+    NothingFree,
+    #[error("the kernel did not take the security associations")]
+    Kernel,
+    #[error("the challenge of the core network has no keys or came at the wrong time")]
+    BadChallenge,
+    #[error("the core network did not answer")]
+    CoreSilent,
+    #[error("too many registrations are under way")]
+    Overloaded,
+}
+
+impl Refusal {
+    /// The one table from cause to SIP status and reason phrase (`spec/03` section 3, `spec/05` section 2).
+    pub fn status(&self) -> (u16, &'static str) {
+        match self {
+            Self::Routing(refusal) => refusal.status(),
+            Self::NotFirstHop => (502, "Bad Gateway"),
+            //= RFC 3329 2.3.1
+            Self::NoSecAgree => (421, "Extension Required"),
+            Self::BadSecurityClient(SecAgreeError::NoCommonAlgorithm)
+            | Self::WrongIdentity
+            | Self::WrongAddress
+            | Self::PortInUse
+            | Self::TooManySets
+            | Self::Unprotected => (403, "Forbidden"),
+            Self::NoSecurityClient | Self::BadSecurityClient(_) | Self::NoIdentity | Self::NoAnswer => {
+                (400, "Bad Request")
+            }
+            Self::NoSecurityVerify | Self::NotAsAgreed(_) => (494, "Security Agreement Required"),
+            Self::UnknownDomain => (404, "Not Found"),
+            Self::MethodNotServed => (405, "Method Not Allowed"),
+            Self::NoSuchTransaction => (481, "Call/Transaction Does Not Exist"),
+            Self::NothingFree | Self::Overloaded => (503, "Service Unavailable"),
+            Self::Kernel | Self::BadChallenge => (500, "Server Internal Error"),
+            Self::CoreSilent => (504, "Server Time-out"),
+        }
+    }
+
+    pub(super) fn headers(&self, config: &Config) -> Vec<(Name, String)> {
+        match self {
+            Self::Routing(routing::Refusal::BadExtension { unsupported }) => {
+                vec![(Name::Unsupported, unsupported.to_string())]
+            }
+            Self::NoSecAgree => {
+                vec![(Name::Require, "sec-agree".into()), (Name::SecurityServer, config.policy.advertised())]
+            }
+            Self::NoSecurityVerify | Self::NotAsAgreed(_) => {
+                vec![(Name::SecurityServer, config.policy.advertised())]
+            }
+            Self::MethodNotServed => vec![(Name::Allow, "REGISTER".into())],
+            Self::NothingFree | Self::Overloaded => vec![(Name::RetryAfter, "30".into())],
+            _ => Vec::new(),
+        }
+    }
+}

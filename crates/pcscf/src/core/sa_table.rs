@@ -1,0 +1,265 @@
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aka::Impi;
+use sec_agree::{Associations, Port, SecurityClient, SecurityServer, Spi, SpiPool};
+use sip::{Instant, Timers};
+
+use super::Output;
+
+/// A set of four security associations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SetId(u64);
+
+impl fmt::Display for SetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where a set stands in its life (`spec/04` section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Given to the kernel, which has not answered.
+    Installing,
+    /// Waits for the answer to its challenge.
+    Temporary,
+    /// Of the latest successful authentication.
+    Current,
+    /// Of an earlier one; ends soon after the current one is used.
+    Old,
+}
+
+/// A set with its security agreement.
+#[derive(Debug)]
+pub(super) struct SetEntry {
+    pub(super) impi: Impi,
+    pub(super) associations: Associations,
+    pub(super) stage: Stage,
+    pub(super) client: SecurityClient,
+    pub(super) server: SecurityServer,
+    /// The REGISTER that led to it was not protected.
+    pub(super) initial: bool,
+    installed: Instant,
+    expires: Instant,
+    /// The UE has sent over it since it became current.
+    used: bool,
+}
+
+/// What a new set is made of.
+pub(super) struct NewSet {
+    pub(super) impi: Impi,
+    pub(super) associations: Associations,
+    pub(super) client: SecurityClient,
+    pub(super) server: SecurityServer,
+    pub(super) initial: bool,
+}
+
+/// All sets, found by the UE's client port and by subscriber; and the SPIs and deadlines they hold.
+#[derive(Debug)]
+pub(super) struct SaTable {
+    sets: HashMap<SetId, SetEntry>,
+    by_client: HashMap<SocketAddr, SetId>,
+    by_impi: HashMap<Impi, Vec<SetId>>,
+    deadlines: BTreeSet<(Instant, SetId)>,
+    spis: SpiPool,
+    last: u64,
+}
+
+/// The kernel keeps a set a little longer than we do: it is the net below the trapeze, not the timer.
+const KERNEL_MARGIN: Duration = Duration::from_secs(60);
+//= TS 24.229 5.2.2: the lifetime of a set is the registration's and 30 seconds
+const REGISTRATION_MARGIN: Duration = Duration::from_secs(30);
+//= TS 33.203 7.1: at most three sets: old, current, temporary
+const MAX_SETS: usize = 3;
+
+impl SaTable {
+    pub(super) fn new(spis: SpiPool) -> Self {
+        Self {
+            sets: HashMap::new(),
+            by_client: HashMap::new(),
+            by_impi: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            spis,
+            last: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sets.len()
+    }
+
+    pub(super) fn all(&self) -> Vec<SetId> {
+        self.sets.keys().copied().collect()
+    }
+
+    pub(super) fn get(&self, id: SetId) -> Option<&SetEntry> {
+        self.sets.get(&id)
+    }
+
+    /// The set whose UE sends from this address and client port.
+    pub(super) fn find(&self, client: SocketAddr) -> Option<SetId> {
+        self.by_client.get(&client).copied()
+    }
+
+    pub(super) fn of(&self, impi: &Impi) -> impl Iterator<Item = (SetId, &SetEntry)> {
+        let ids = self.by_impi.get(impi).map(Vec::as_slice).unwrap_or_default();
+        ids.iter().filter_map(|id| Some((*id, self.sets.get(id)?)))
+    }
+
+    /// The set of an attempt that is under way.
+    pub(super) fn attempt_of(&self, impi: &Impi) -> Option<SetId> {
+        let attempt = |stage| matches!(stage, Stage::Installing | Stage::Temporary);
+        self.of(impi).find(|(_, entry)| attempt(entry.stage)).map(|(id, _)| id)
+    }
+
+    /// Whether the subscriber may have one more set besides those that are not an attempt.
+    pub(super) fn has_room(&self, impi: &Impi) -> bool {
+        let kept = self.of(impi).filter(|(_, entry)| matches!(entry.stage, Stage::Current | Stage::Old)).count();
+        kept < MAX_SETS
+    }
+
+    /// Client ports of ours that a set between these two addresses uses.
+    pub(super) fn ports_in_use(&self, impi: &Impi) -> Vec<u16> {
+        self.of(impi).map(|(_, entry)| entry.associations.pc_to_us.source.port()).collect()
+    }
+
+    pub(super) fn reserve_spi(&mut self, spi: Spi) {
+        self.spis.reserve(spi);
+    }
+
+    /// Two SPIs of ours that are neither in use nor the UE's own.
+    //= TS 33.203 7.1: SPIs chosen by the P-CSCF differ from those of the UE
+    pub(super) fn draw_spis(&mut self, of_ue: [Spi; 2]) -> Option<(Spi, Spi)> {
+        let first = self.spis.draw(&of_ue)?;
+        let Some(second) = self.spis.draw(&of_ue) else {
+            self.spis.give_back(first);
+            return None;
+        };
+        Some((first, second))
+    }
+
+    /// Gives SPIs back that were drawn for a set that was not made.
+    pub(super) fn give_back(&mut self, spis: (Spi, Spi)) {
+        self.spis.give_back(spis.0);
+        self.spis.give_back(spis.1);
+    }
+
+    /// Enters a set that is on its way to the kernel. Answers its id and how long the kernel may keep it.
+    pub(super) fn insert(&mut self, now: Instant, new: NewSet, await_auth: Duration) -> (SetId, Duration) {
+        self.last += 1;
+        let id = SetId(self.last);
+        let expires = now + await_auth;
+        self.by_client.insert(new.associations.uc_to_ps.source, id);
+        self.by_impi.entry(new.impi.clone()).or_default().push(id);
+        self.deadlines.insert((expires, id));
+        let NewSet { impi, associations, client, server, initial } = new;
+        let stage = Stage::Installing;
+        let entry =
+            SetEntry { impi, associations, stage, client, server, initial, installed: now, expires, used: false };
+        self.sets.insert(id, entry);
+        (id, await_auth + KERNEL_MARGIN)
+    }
+
+    /// The kernel holds it.
+    pub(super) fn installed(&mut self, id: SetId) -> Option<&SetEntry> {
+        let entry = self.sets.get_mut(&id)?;
+        entry.stage = Stage::Temporary;
+        Some(entry)
+    }
+
+    /// Makes a temporary set the current one after SM12. Answers the sets that must go, and what to tell the kernel.
+    pub(super) fn promote(&mut self, now: Instant, id: SetId, expires: u32) -> (Vec<SetId>, Option<Output>) {
+        let Some(entry) = self.sets.get_mut(&id) else { return (Vec::new(), None) };
+        entry.stage = Stage::Current;
+        let (initial, impi) = (entry.initial, entry.impi.clone());
+        let others: Vec<SetId> = self.of(&impi).map(|(other, _)| other).filter(|other| *other != id).collect();
+        let current = |other: &SetId| self.sets.get(other).is_some_and(|entry| entry.stage == Stage::Current);
+        //= TS 33.203 7.4.2a: an unprotected initial registration ends all older sets; else the one used stays
+        let kept = if initial { None } else { others.iter().copied().find(current) };
+        let longest = kept.and_then(|kept| self.sets.get(&kept)).map_or(now, |old| old.expires);
+        if let Some(old) = kept.and_then(|kept| self.sets.get_mut(&kept)) {
+            old.stage = Stage::Old;
+        }
+        //= TS 33.203 7.4.2a: the lifetime of the new set is the longer of the old one's and the registration's
+        let expires = (now + registration_life(expires)).max(longest);
+        let change = self.move_deadline(now, id, expires);
+        (others.into_iter().filter(|other| Some(*other) != kept).collect(), change)
+    }
+
+    /// Prolongs a set after a registration without a new authentication; never shortens it.
+    pub(super) fn prolong(&mut self, now: Instant, id: SetId, expires: u32) -> Option<Output> {
+        let current = self.sets.get(&id)?.expires;
+        self.move_deadline(now, id, (now + registration_life(expires)).max(current))
+    }
+
+    /// Ends a set soon: after the last answers over it have left, however long it had to live.
+    pub(super) fn end_soon(&mut self, now: Instant, id: SetId) -> Option<Output> {
+        let current = self.sets.get(&id)?.expires;
+        self.move_deadline(now, id, (now + give_up()).min(current))
+    }
+
+    /// The UE has sent over this set. Its first message over a new current set ends the old one.
+    //= TS 24.229 5.2.2: the old set is kept for 64*T1 once the new one is used
+    pub(super) fn used(&mut self, now: Instant, id: SetId) -> Option<Output> {
+        let entry = self.sets.get_mut(&id)?;
+        if entry.used || entry.stage != Stage::Current {
+            return None;
+        }
+        entry.used = true;
+        let impi = entry.impi.clone();
+        let old = self.of(&impi).find(|(_, entry)| entry.stage == Stage::Old)?.0;
+        self.end_soon(now, old)
+    }
+
+    pub(super) fn remove(&mut self, id: SetId) -> Option<SetEntry> {
+        let entry = self.sets.remove(&id)?;
+        self.by_client.remove(&entry.associations.uc_to_ps.source);
+        self.deadlines.remove(&(entry.expires, id));
+        if let Some(ids) = self.by_impi.get_mut(&entry.impi) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_impi.remove(&entry.impi);
+            }
+        }
+        self.give_back((entry.associations.uc_to_ps.spi, entry.associations.us_to_pc.spi));
+        Some(entry)
+    }
+
+    /// One set whose time is over.
+    pub(super) fn expired(&self, now: Instant) -> Option<SetId> {
+        self.deadlines.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    fn move_deadline(&mut self, now: Instant, id: SetId, expires: Instant) -> Option<Output> {
+        let entry = self.sets.get_mut(&id)?;
+        self.deadlines.remove(&(entry.expires, id));
+        self.deadlines.insert((expires, id));
+        entry.expires = expires;
+        let lifetime = (expires - now) + KERNEL_MARGIN;
+        Some(Output::ExtendSas { associations: entry.associations, age: now - entry.installed, lifetime })
+    }
+}
+
+fn registration_life(expires: u32) -> Duration {
+    Duration::from_secs(expires.into()) + REGISTRATION_MARGIN
+}
+
+/// 64*T1 on Gm: nothing of a transaction comes later.
+fn give_up() -> Duration {
+    Timers::GM.t1 * 64
+}
+
+/// A client port of ours for a new set: free between us and this UE.
+//= TS 33.203 7.4: the client ports change with every authentication, the server ports stay
+pub(super) fn free_port(ports: sec_agree::ClientPorts, in_use: &[u16], random: u64) -> Option<Port> {
+    let free: Vec<Port> = ports.iter().filter(|port| !in_use.contains(&port.get())).collect();
+    let at = usize::try_from(random).unwrap_or(0).checked_rem(free.len())?;
+    free.get(at).copied()
+}

@@ -1,0 +1,139 @@
+//! The answers on the wire.
+
+use crate::register::{Contact, Register, Wish};
+use crate::registrar::Registration;
+use crate::{Config, Refusal};
+use aka::AuthVector;
+use sip::header::{PAssociatedUri, PChargingVector};
+use sip::{Draft, Message, Name, OptionTags, Uri};
+use std::fmt::Write;
+
+/// 401 with the challenge, and for the P-CSCF the keys.
+pub(crate) fn challenge(
+    request: &Message,
+    config: &Config,
+    nonce: &str,
+    vector: &AuthVector,
+    to_tag: &str,
+) -> Message {
+    let mut value = format!(
+        "Digest realm={}, nonce=\"{nonce}\", algorithm={}",
+        sip::text::quote(&config.home_domain),
+        config.algorithm
+    );
+    if config.qop {
+        value.push_str(", qop=\"auth\"");
+    }
+    //= TS 24.229 7.2A.1
+    for (name, key) in [("ik", vector.ik.as_bytes()), ("ck", vector.ck.as_bytes())] {
+        let _ = write!(value, ", {name}=\"");
+        for octet in key {
+            let _ = write!(value, "{octet:02x}");
+        }
+        value.push('"');
+    }
+    let mut draft = Draft::reply(request, 401, "Unauthorized", Some(to_tag));
+    draft.push(Name::WwwAuthenticate, value);
+    if let Some(vector) = charging_vector(request, config) {
+        draft.push(Name::PChargingVector, vector);
+    }
+    draft.finish()
+}
+
+/// 200 for a registered user, with all that `spec/05` section 4 lists.
+//= TS 24.229 5.4.1.2.2F
+pub(crate) fn registered(
+    register: &Register,
+    config: &Config,
+    user: &Registration,
+    contacts: Vec<String>,
+    to_tag: &str,
+) -> Message {
+    let mut draft = Draft::reply(&register.message, 200, "OK", Some(to_tag));
+    for path in &user.binding.path {
+        draft.push(Name::Path, path.as_str());
+    }
+    draft.push(Name::ServiceRoute, service_route(config));
+    draft.push(Name::PAssociatedUri, PAssociatedUri::value(&user.associated));
+    for contact in contacts {
+        draft.push(Name::Contact, contact);
+    }
+    if let Some(vector) = charging_vector(&register.message, config) {
+        draft.push(Name::PChargingVector, vector);
+    }
+    draft.finish()
+}
+
+/// 200 after a de-registration, with the contacts other devices still have.
+pub(crate) fn deregistered(
+    register: &Register,
+    config: &Config,
+    contacts: Vec<String>,
+    to_tag: &str,
+) -> Message {
+    let mut draft = Draft::reply(&register.message, 200, "OK", Some(to_tag));
+    for path in register.message.values(Name::Path) {
+        draft.push(Name::Path, path);
+    }
+    for contact in contacts {
+        draft.push(Name::Contact, contact);
+    }
+    if let Some(vector) = charging_vector(&register.message, config) {
+        draft.push(Name::PChargingVector, vector);
+    }
+    draft.finish()
+}
+
+/// The answer to a request that is turned down.
+pub(crate) fn refusal(request: &Message, config: &Config, refusal: Refusal, to_tag: &str) -> Message {
+    let (status, reason) = refusal.status();
+    let mut draft = Draft::reply(request, status, reason, Some(to_tag));
+    match refusal {
+        Refusal::MethodNotAllowed => {
+            draft.push(Name::Allow, "REGISTER");
+        }
+        Refusal::IntervalTooBrief => {
+            draft.push(Name::MinExpires, config.min_expires.to_string());
+        }
+        Refusal::BadExtension => {
+            let mut required = OptionTags::of(request, Name::Require);
+            required.remove("path");
+            if let Some(unsupported) = required.value() {
+                draft.push(Name::Unsupported, unsupported);
+            }
+        }
+        Refusal::Overloaded => {
+            draft.push(Name::RetryAfter, "30");
+        }
+        _ => {}
+    }
+    draft.finish()
+}
+
+impl Register {
+    pub(crate) fn contact(&self) -> Option<&Contact> {
+        match &self.wish {
+            Wish::Bind(contact) => Some(contact),
+            Wish::Unbind(_) | Wish::Query => None,
+        }
+    }
+}
+
+/// The originating direction is marked by the user part.
+//= TS 24.229 5.4.1.2.2F
+fn service_route(config: &Config) -> String {
+    match Uri::parse(config.server_name.as_str()) {
+        Ok(uri) => {
+            let port = uri.port.map(|port| format!(":{port}")).unwrap_or_default();
+            let transport = uri.params.value("transport").map(|word| format!(";transport={word}"));
+            format!("<sip:orig@{}{port}{};lr>", uri.host, transport.unwrap_or_default())
+        }
+        Err(_) => format!("<{};lr>", config.server_name),
+    }
+}
+
+fn charging_vector(request: &Message, config: &Config) -> Option<String> {
+    let mut vector = PChargingVector::parse(request.first(Name::PChargingVector)?).ok()?;
+    vector.term_ioi = Some(config.home_domain.as_str().into());
+    Some(vector.value())
+}

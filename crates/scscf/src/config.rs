@@ -1,0 +1,78 @@
+//! What an operator decides.
+
+use aka::DigestAlgorithm;
+use cx::ServerName;
+use sip::Timers;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What a protected REGISTER of a registered user leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reauthenticate {
+    /// A new challenge.
+    #[default]
+    Always,
+    /// The registration is prolonged without asking the HSS.
+    Never,
+}
+
+/// The S-CSCF's configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Our SIP URI, as the HSS stores it and as Service-Route names it.
+    pub server_name: ServerName,
+    /// Realm of the challenge and our network's name in charging (term-ioi).
+    pub home_domain: String,
+    /// The CSCFs that may send us requests. Anybody else is refused: a challenge carries ik and ck.
+    pub trusted_peers: Vec<IpAddr>,
+    pub algorithm: DigestAlgorithm,
+    /// Offer qop="auth". Off by default: known phones fail on it (`spec/02` section 6).
+    pub qop: bool,
+    pub reauthenticate: Reauthenticate,
+    /// Seconds; a shorter wish is answered with 423.
+    pub min_expires: u32,
+    /// Seconds; a longer wish is shortened.
+    pub max_expires: u32,
+    /// Seconds, when the UE says nothing.
+    pub default_expires: u32,
+    /// How much longer than told to the UE a registration is kept.
+    pub expiry_margin: Duration,
+    /// The reg-await-auth timer.
+    pub reg_await_auth: Duration,
+    /// Visited networks users may come from; `None`: all.
+    pub visited_networks: Option<Vec<String>>,
+    pub timers: Timers,
+    pub limits: Limits,
+}
+
+/// Sizes of the tables.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub transactions: usize,
+    pub registrations: usize,
+    /// Challenges that run, or ended not long ago.
+    pub challenges: usize,
+}
+
+impl Config {
+    /// Defaults of TS 24.229 for all that has one.
+    pub fn new(server_name: ServerName, home_domain: impl Into<String>) -> Self {
+        Self {
+            server_name,
+            home_domain: home_domain.into(),
+            trusted_peers: Vec::new(),
+            algorithm: DigestAlgorithm::AkaV1Md5,
+            qop: false,
+            reauthenticate: Reauthenticate::Always,
+            min_expires: 60,
+            max_expires: 600_000,
+            default_expires: 3600,
+            expiry_margin: Duration::from_secs(30),
+            //= TS 24.229 7.8
+            reg_await_auth: Duration::from_secs(4 * 60),
+            visited_networks: None,
+            timers: Timers::CORE,
+            limits: Limits { transactions: 100_000, registrations: 1_000_000, challenges: 200_000 },
+        }
+    }
+}

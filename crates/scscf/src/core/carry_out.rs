@@ -1,0 +1,260 @@
+//! Carrying a decision out, and going on when the HSS has answered.
+
+use super::decide::Step;
+use super::{CxId, Deregistration, Event, Pending, SPENT, Scscf};
+use crate::challenge::{Attempt, Challenge, State};
+use crate::register::Register;
+use crate::registrar::{Binding, Registration, identities};
+use crate::{Refusal, answer};
+use aka::{AuthVector, Auts, Impi, Rand};
+use cx::{
+    Answer, AuthScheme, BaseCode, CxFailure, ExperimentalCode, LinkError, MultimediaAuthRequest,
+    ServerAssignment, ServerAssignmentType,
+};
+use sip::Instant;
+
+use super::Timer;
+
+impl Scscf {
+    pub(super) fn register(&mut self, now: Instant, register: Register) {
+        match self.decide(&register) {
+            Step::Refuse(refusal) => {
+                if refusal.is_authentication_failure() {
+                    self.authentication_failed(now, &register.impi);
+                }
+                self.refuse(now, &register, refusal);
+            }
+            Step::Challenge => self.begin_challenge(now, register, None),
+            Step::Resynchronise(rand, auts) => self.begin_challenge(now, register, Some((rand, auts))),
+            Step::Register => {
+                self.spend(now, &register.impi);
+                let known = self.registrar.holds(&register.impi, &register.impu);
+                let kind = if known {
+                    ServerAssignmentType::ReRegistration
+                } else {
+                    ServerAssignmentType::Registration
+                };
+                let request = self.assignment(kind, &register.impi, &register.impu);
+                self.ask(cx::Request::Sar(request), Pending::Register(register));
+            }
+            Step::Refresh => self.refresh(now, register),
+            Step::Deregister => {
+                self.spend(now, &register.impi);
+                let kind = ServerAssignmentType::UserDeregistration;
+                let request = self.assignment(kind, &register.impi, &register.impu);
+                self.ask(cx::Request::Sar(request), Pending::Deregister(register));
+            }
+            Step::Query => self.answer_registered(now, &register),
+        }
+    }
+
+    pub(super) fn cx_answer(&mut self, now: Instant, id: CxId, answer: Result<Answer, LinkError>) {
+        match (self.pending.remove(&id), answer) {
+            (None, _) => {}
+            (Some(Pending::Vector { register, attempt, resync }), answer) => {
+                let vector = match answer {
+                    // One vector was asked for; more would only age here, and are dropped unused.
+                    Ok(Answer::Maa(Ok(auth))) => auth.vectors.into_iter().next().ok_or(Refusal::HssFailed),
+                    Ok(Answer::Maa(Err(_))) if resync => Err(Refusal::HssRefused),
+                    Ok(Answer::Maa(Err(failure))) => Err(refusal_of(&failure)),
+                    Ok(_) => Err(Refusal::HssFailed),
+                    Err(_) => Err(Refusal::HssUnreachable),
+                };
+                let refused = resync && vector.as_ref().is_err_and(|refusal| *refusal == Refusal::HssRefused);
+                if refused {
+                    // AUTS did not verify at the HSS: the attempt is over, and the pending flag there too.
+                    let kind = ServerAssignmentType::AuthenticationFailure;
+                    self.report(kind, &register.impi, &register.impu);
+                }
+                self.vector_came(now, register, attempt, vector);
+            }
+            (Some(Pending::Register(register)), answer) => match assignment(answer) {
+                Ok(assignment) => self.registered_at_hss(now, register, &assignment),
+                Err(refusal) => self.refuse(now, &register, refusal),
+            },
+            (Some(Pending::Deregister(register)), answer) => match assignment(answer) {
+                Ok(_) => self.deregistered_at_hss(now, &register),
+                Err(refusal) => self.refuse(now, &register, refusal),
+            },
+            (Some(Pending::Report), answer) => {
+                if assignment(answer).is_err() {
+                    self.event(Event::ReportFailed);
+                }
+            }
+        }
+    }
+
+    fn begin_challenge(&mut self, now: Instant, register: Register, resync: Option<(Rand, Auts)>) {
+        let known = self.attempts.contains_key(&register.impi);
+        let full = self.attempts.len() >= self.config.limits.challenges && !known
+            || self.registrar.len() >= self.config.limits.registrations
+                && self.registrar.user(&register.impi).is_none();
+        if full {
+            return self.refuse(now, &register, Refusal::Overloaded);
+        }
+        // An earlier attempt ends here: its vector is never used again, its answer never accepted.
+        //= TS 33.203 6.1.2.3
+        self.arm_attempt(&register.impi, None);
+        self.next_attempt += 1;
+        let earlier = self.attempts.get(&register.impi).map_or(0, |attempt| attempt.resyncs);
+        let attempt = Attempt {
+            number: self.next_attempt,
+            impu: register.impu.clone(),
+            call_id: register.message.call_id().to_owned(),
+            resyncs: if resync.is_some() { earlier.saturating_add(1) } else { 0 },
+            state: State::Fetching,
+            deadline: None,
+        };
+        self.attempts.insert(register.impi.clone(), attempt);
+        if resync.is_some() {
+            self.event(Event::Resynchronising { impi: register.impi.clone() });
+        }
+        let request = MultimediaAuthRequest {
+            impi: register.impi.clone(),
+            impu: register.impu.clone(),
+            server_name: self.config.server_name.clone(),
+            items: 1,
+            scheme: AuthScheme::DigestAka,
+            resync,
+        };
+        let (attempt, resync) = (self.next_attempt, resync.is_some());
+        self.ask(cx::Request::Mar(request), Pending::Vector { register, attempt, resync });
+    }
+
+    fn vector_came(
+        &mut self,
+        now: Instant,
+        register: Register,
+        number: u64,
+        vector: Result<AuthVector, Refusal>,
+    ) {
+        let Some(attempt) = self.attempts.get_mut(&register.impi).filter(|attempt| attempt.number == number)
+        else {
+            return self.refuse(now, &register, Refusal::Superseded);
+        };
+        let vector = match vector {
+            Ok(vector) => vector,
+            Err(refusal) => {
+                self.attempts.remove(&register.impi);
+                return self.refuse(now, &register, refusal);
+            }
+        };
+        // Stored before the 401 leaves: an answer can never be faster than the memory of its challenge.
+        let challenge = Challenge::new(self.config.algorithm, &vector);
+        let nonce = challenge.nonce.clone();
+        attempt.state = State::Waiting(challenge);
+        self.arm_attempt(&register.impi, Some(now + self.config.reg_await_auth));
+        let tag = self.tag();
+        let challenge = answer::challenge(&register.message, &self.config, &nonce, &vector, &tag);
+        self.transactions.respond(now, register.id, challenge);
+        self.event(Event::Challenged { impi: register.impi, impu: register.impu });
+    }
+
+    fn registered_at_hss(&mut self, now: Instant, register: Register, assignment: &ServerAssignment) {
+        let Some(contact) = register.contact() else { return };
+        let current = self.registrar.user(&register.impi);
+        let (set, associated) = match (&assignment.user_data, current) {
+            (Some(profile), _) => identities(profile, &register.impu),
+            (None, Some(user)) => (user.set.clone(), user.associated.clone()),
+            (None, None) => return self.refuse(now, &register, Refusal::HssFailed),
+        };
+        if associated.is_empty() {
+            return self.refuse(now, &register, Refusal::NothingAssociated);
+        }
+        let binding = Binding::new(now, contact, &register.message, register.cseq());
+        let ends = binding.until + self.config.expiry_margin;
+        let event = Event::Registered {
+            impi: register.impi.clone(),
+            impu: register.impu.clone(),
+            contact: binding.contact.clone(),
+            expires: contact.expires,
+        };
+        self.disarm_expiry(&register.impi);
+        let registration = Registration { impu: register.impu.clone(), set, associated, binding, ends };
+        self.registrar.insert(register.impi.clone(), registration);
+        self.timers.insert((ends, Timer::Expiry(register.impi.clone())));
+        self.answer_registered(now, &register);
+        self.event(event);
+    }
+
+    fn refresh(&mut self, now: Instant, register: Register) {
+        self.disarm_expiry(&register.impi);
+        let (Some(contact), Some(user)) = (register.contact(), self.registrar.user_mut(&register.impi))
+        else {
+            return;
+        };
+        let expires = contact.expires;
+        user.binding = Binding::new(now, contact, &register.message, register.cseq());
+        user.ends = user.binding.until + self.config.expiry_margin;
+        self.timers.insert((user.ends, Timer::Expiry(register.impi.clone())));
+        self.answer_registered(now, &register);
+        self.event(Event::Refreshed { impi: register.impi, impu: register.impu, expires });
+    }
+
+    fn deregistered_at_hss(&mut self, now: Instant, register: &Register) {
+        self.disarm_expiry(&register.impi);
+        // The whole implicit set goes with one of its identities.
+        //= TS 29.228 6.5.1.2
+        self.registrar.remove(&register.impi);
+        let contacts = self.registrar.contacts(&register.impu, now);
+        let tag = self.tag();
+        let answer = answer::deregistered(register, &self.config, contacts, &tag);
+        self.transactions.respond(now, register.id, answer);
+        let cause = Deregistration::User;
+        self.event(Event::Deregistered { impi: register.impi.clone(), impu: register.impu.clone(), cause });
+    }
+
+    fn answer_registered(&mut self, now: Instant, register: &Register) {
+        let tag = self.tag();
+        let Some(user) = self.registrar.user(&register.impi) else { return };
+        let contacts = self.registrar.contacts(&register.impu, now);
+        let answer = answer::registered(register, &self.config, user, contacts, &tag);
+        self.transactions.respond(now, register.id, answer);
+    }
+
+    /// The attempt is over without success; the registration, if there is one, is not touched.
+    fn authentication_failed(&mut self, now: Instant, impi: &Impi) {
+        let Some(impu) = self.attempts.get(impi).map(|attempt| attempt.impu.clone()) else { return };
+        self.spend(now, impi);
+        self.report(ServerAssignmentType::AuthenticationFailure, impi, &impu);
+    }
+
+    /// Stops reg-await-auth; from now on an answer to this challenge is refused.
+    fn spend(&mut self, now: Instant, impi: &Impi) {
+        let Some(attempt) = self.attempts.get_mut(impi) else { return };
+        if let State::Waiting(challenge) = &mut attempt.state {
+            attempt.state = State::Spent { nonce: std::mem::take(&mut challenge.nonce) };
+            self.arm_attempt(impi, Some(now + SPENT));
+        }
+    }
+
+    fn disarm_expiry(&mut self, impi: &Impi) {
+        if let Some(user) = self.registrar.user(impi) {
+            self.timers.remove(&(user.ends, Timer::Expiry(impi.clone())));
+        }
+    }
+}
+
+fn assignment(answer: Result<Answer, LinkError>) -> Result<ServerAssignment, Refusal> {
+    match answer {
+        Ok(Answer::Saa(Ok(assignment))) => Ok(assignment),
+        Ok(Answer::Saa(Err(failure))) => Err(refusal_of(&failure)),
+        Ok(_) => Err(Refusal::HssFailed),
+        Err(_) => Err(Refusal::HssUnreachable),
+    }
+}
+
+fn refusal_of(failure: &CxFailure) -> Refusal {
+    match failure {
+        CxFailure::Base(BaseCode::AuthorizationRejected)
+        | CxFailure::Experimental(
+            ExperimentalCode::UserUnknown
+            | ExperimentalCode::IdentitiesDontMatch
+            | ExperimentalCode::RoamingNotAllowed
+            | ExperimentalCode::AuthSchemeNotSupported,
+        ) => Refusal::HssRefused,
+        // Another S-CSCF has the user: the next attempt will be routed there.
+        CxFailure::AlreadyRegistered { .. } => Refusal::HssUnreachable,
+        _ => Refusal::HssFailed,
+    }
+}

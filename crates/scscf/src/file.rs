@@ -1,0 +1,80 @@
+//! The configuration file of the S-CSCF.
+
+use std::net::{IpAddr, SocketAddr};
+
+use aka::DigestAlgorithm;
+use cx::ServerName;
+use cx::peer::PeerFile;
+use node::config::ConfigError;
+use serde::{Deserialize, Serialize};
+
+use crate::{Config, Reauthenticate};
+
+/// As written in TOML. Holds no secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Our SIP URI, as the HSS stores it: `sip:scscf.ims.example:6060`.
+    pub server_name: String,
+    pub home_domain: String,
+    /// UDP and TCP.
+    pub listen: SocketAddr,
+    /// CSCFs that may send us requests.
+    pub trusted_peers: Vec<IpAddr>,
+    /// The HSS.
+    pub cx: PeerFile,
+    /// AKAv1-MD5 or AKAv2-MD5.
+    #[serde(default = "digest_algorithm")]
+    pub digest_algorithm: String,
+    #[serde(default)]
+    pub qop: bool,
+    /// Challenge every re-registration.
+    #[serde(default = "yes")]
+    pub reauthenticate: bool,
+    #[serde(default = "min_expires")]
+    pub min_expires: u32,
+    #[serde(default = "max_expires")]
+    pub max_expires: u32,
+    /// Visited networks users may come from; all when absent.
+    pub visited_networks: Option<Vec<String>>,
+}
+
+fn digest_algorithm() -> String {
+    DigestAlgorithm::AkaV1Md5.as_str().into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn min_expires() -> u32 {
+    60
+}
+
+fn max_expires() -> u32 {
+    600_000
+}
+
+impl File {
+    pub fn core(&self) -> Result<Config, ConfigError> {
+        let server_name = ServerName::new(&self.server_name)
+            .map_err(|_| bad("server_name", &self.server_name, "a sip: URI"))?;
+        let algorithm = self.digest_algorithm.parse();
+        let algorithm = algorithm
+            .map_err(|_| bad("digest_algorithm", &self.digest_algorithm, "AKAv1-MD5 or AKAv2-MD5"))?;
+        Ok(Config {
+            trusted_peers: self.trusted_peers.clone(),
+            algorithm,
+            qop: self.qop,
+            reauthenticate: if self.reauthenticate { Reauthenticate::Always } else { Reauthenticate::Never },
+            min_expires: self.min_expires,
+            max_expires: self.max_expires.max(self.min_expires),
+            visited_networks: self.visited_networks.clone(),
+            ..Config::new(server_name, &self.home_domain)
+        })
+    }
+}
+
+fn bad(key: &'static str, value: &str, wanted: &'static str) -> ConfigError {
+    ConfigError::BadValue { key, value: value.into(), wanted }
+}

@@ -1,0 +1,108 @@
+//! Why a REGISTER is turned down, and what the peer is told: one table.
+
+/// The texts fit after "failed to …".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    #[error("trust the sender: it is no CSCF of ours")]
+    UntrustedPeer,
+    #[error("serve a method other than REGISTER")]
+    MethodNotAllowed,
+    #[error("support every Require tag")]
+    BadExtension,
+    #[error("read To as a public identity")]
+    PublicIdentityMalformed,
+    #[error("read Authorization, or derive the private identity from To")]
+    PrivateIdentityMalformed,
+    #[error("read Contact")]
+    ContactMalformed,
+    #[error("accept Contact: * without Expires: 0")]
+    StarWithoutExpiresZero,
+    #[error("bind more than one contact")]
+    TooManyContacts,
+    #[error("serve a user in this visited network")]
+    RoamingNotAllowed,
+    #[error("register for so short a time")]
+    IntervalTooBrief,
+    #[error("accept the CSeq: not higher than the last one of its Call-ID")]
+    CSeqOutOfOrder,
+    #[error("verify the response: it is wrong")]
+    ResponseWrong,
+    #[error("accept an answer for another public identity than was challenged")]
+    IdentityMismatch,
+    #[error("verify the response: it is empty, the UE could not authenticate the network")]
+    NetworkNotAuthenticated,
+    #[error("read AUTS")]
+    AutsMalformed,
+    #[error("resynchronise once more")]
+    TooManyResyncs,
+    #[error("accept an answer to the challenge that did not come over the new security associations")]
+    AnswerUnprotected,
+    #[error("accept an answer under another Call-ID than the challenge")]
+    CallIdMismatch,
+    #[error("accept an answer to a challenge that is over")]
+    ChallengeSpent,
+    #[error("find the user of a protected REGISTER")]
+    UserUnknown,
+    #[error("find the binding to remove")]
+    NotBound,
+    #[error("go on with an attempt a newer REGISTER has replaced")]
+    Superseded,
+    #[error("register: the HSS does not allow it")]
+    HssRefused,
+    #[error("register: the HSS could not comply")]
+    HssFailed,
+    #[error("register: the HSS did not answer")]
+    HssUnreachable,
+    #[error("register: the profile has no identity that is not barred")]
+    NothingAssociated,
+    #[error("hold more users: the limit is reached")]
+    Overloaded,
+}
+
+impl Refusal {
+    /// Status and reason phrase of the answer.
+    pub const fn status(self) -> (u16, &'static str) {
+        match self {
+            Self::PublicIdentityMalformed
+            | Self::PrivateIdentityMalformed
+            | Self::ContactMalformed
+            | Self::StarWithoutExpiresZero => (400, "Bad Request"),
+            Self::UntrustedPeer
+            | Self::TooManyContacts
+            | Self::RoamingNotAllowed
+            | Self::ResponseWrong
+            | Self::IdentityMismatch
+            | Self::NetworkNotAuthenticated
+            | Self::AutsMalformed
+            | Self::TooManyResyncs
+            | Self::AnswerUnprotected
+            | Self::CallIdMismatch
+            | Self::ChallengeSpent
+            | Self::HssRefused
+            | Self::NothingAssociated => (403, "Forbidden"),
+            Self::MethodNotAllowed => (405, "Method Not Allowed"),
+            Self::BadExtension => (420, "Bad Extension"),
+            Self::IntervalTooBrief => (423, "Interval Too Brief"),
+            Self::HssUnreachable => (480, "Temporarily Unavailable"),
+            Self::NotBound => (481, "Call/Transaction Does Not Exist"),
+            Self::CSeqOutOfOrder | Self::UserUnknown | Self::Superseded | Self::HssFailed => {
+                (500, "Server Internal Error")
+            }
+            Self::Overloaded => (503, "Service Unavailable"),
+        }
+    }
+
+    /// Whether it is a failed authentication, which the HSS is told when the user is not registered.
+    pub(crate) const fn is_authentication_failure(self) -> bool {
+        matches!(
+            self,
+            Self::ResponseWrong
+                | Self::IdentityMismatch
+                | Self::NetworkNotAuthenticated
+                | Self::AutsMalformed
+                | Self::TooManyResyncs
+                | Self::AnswerUnprotected
+        )
+    }
+}

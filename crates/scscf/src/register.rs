@@ -1,0 +1,134 @@
+//! A REGISTER read: who, which contact, for how long, protected or not.
+
+use crate::{Config, Refusal};
+use aka::{Impi, Impu};
+use sip::header::PVisitedNetworkId;
+use sip::{Contacts, Credentials, Message, Name, OptionTags, ServerId};
+
+/// What the REGISTER wants of the bindings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Bind(Contact),
+    /// The contact with this URI, or all of them.
+    Unbind(Option<String>),
+    /// No Contact: the list of bindings.
+    Query,
+}
+
+/// A contact as it goes into the binding, without its expires parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Contact {
+    /// `<uri>;param=value`
+    pub(crate) value: String,
+    /// Seconds, within the configured bounds.
+    pub(crate) expires: u32,
+}
+
+/// A REGISTER under way.
+#[derive(Debug)]
+pub(crate) struct Register {
+    pub(crate) id: ServerId,
+    pub(crate) message: Message,
+    pub(crate) impi: Impi,
+    pub(crate) impu: Impu,
+    pub(crate) wish: Wish,
+    /// integrity-protected="yes"
+    pub(crate) protected: bool,
+}
+
+impl Register {
+    /// The checks that need no state, in the order of `spec/05` section 4.
+    pub(crate) fn read(id: ServerId, message: Message, config: &Config) -> Result<Self, (Message, Refusal)> {
+        match Parts::read(&message, config) {
+            Ok(Parts { impi, impu, wish, protected }) => {
+                Ok(Self { id, message, impi, impu, wish, protected })
+            }
+            Err(refusal) => Err((message, refusal)),
+        }
+    }
+
+    /// The Digest credentials, when there are any.
+    pub(crate) fn credentials(&self) -> Option<Credentials<'_>> {
+        self.message.authorization().and_then(Result::ok)
+    }
+
+    pub(crate) fn cseq(&self) -> u32 {
+        self.message.cseq().map_or(0, |cseq| cseq.number)
+    }
+}
+
+struct Parts {
+    impi: Impi,
+    impu: Impu,
+    wish: Wish,
+    protected: bool,
+}
+
+impl Parts {
+    fn read(message: &Message, config: &Config) -> Result<Self, Refusal> {
+        let mut required = OptionTags::of(message, Name::Require);
+        required.remove("path");
+        if !required.is_empty() {
+            return Err(Refusal::BadExtension);
+        }
+        let to = message.to().and_then(|to| to.parse_uri()).map_err(|_| Refusal::PublicIdentityMalformed)?;
+        let impu = Impu::new(&to.identity()).map_err(|_| Refusal::PublicIdentityMalformed)?;
+        let malformed = Refusal::PrivateIdentityMalformed;
+        let (impi, protected) = match message.authorization() {
+            Some(credentials) => {
+                let credentials = credentials.map_err(|_| malformed)?;
+                let impi = Impi::new(&credentials.username).map_err(|_| malformed)?;
+                let protected = credentials.integrity_protected.as_deref();
+                (impi, protected.is_some_and(|value| value.eq_ignore_ascii_case("yes")))
+            }
+            //= TS 24.229 5.4.1.2.1
+            None => {
+                let derived = to.user_at_host().ok_or(malformed)?;
+                (Impi::new(&derived).map_err(|_| malformed)?, false)
+            }
+        };
+        let wish = wish(message, config)?;
+        if let (Some(allowed), Some(visited)) = (&config.visited_networks, PVisitedNetworkId::of(message))
+            && !allowed.iter().any(|network| network.eq_ignore_ascii_case(&visited.0))
+        {
+            return Err(Refusal::RoamingNotAllowed);
+        }
+        Ok(Self { impi, impu, wish, protected })
+    }
+}
+
+fn wish(message: &Message, config: &Config) -> Result<Wish, Refusal> {
+    let header = message.expires();
+    let contacts = match message.contacts().map_err(|_| Refusal::ContactMalformed)? {
+        //= RFC 3261 10.3
+        Contacts::Star if header == Some(0) => return Ok(Wish::Unbind(None)),
+        Contacts::Star => return Err(Refusal::StarWithoutExpiresZero),
+        Contacts::List(contacts) => contacts,
+    };
+    let contact = match contacts.as_slice() {
+        [] => return Ok(Wish::Query),
+        [contact] => contact,
+        _ => return Err(Refusal::TooManyContacts),
+    };
+    contact.parse_uri().map_err(|_| Refusal::ContactMalformed)?;
+    let expires = contact.expires().or(header).unwrap_or(config.default_expires);
+    if expires == 0 {
+        return Ok(Wish::Unbind(Some(contact.uri.to_owned())));
+    }
+    if expires < config.min_expires {
+        return Err(Refusal::IntervalTooBrief);
+    }
+    let mut value = format!("<{}>", contact.uri);
+    for (name, parameter) in contact.params {
+        if name.eq_ignore_ascii_case("expires") {
+            continue;
+        }
+        value.push(';');
+        value.push_str(name);
+        if let Some(parameter) = parameter {
+            value.push('=');
+            value.push_str(parameter);
+        }
+    }
+    Ok(Wish::Bind(Contact { value, expires: expires.min(config.max_expires) }))
+}

@@ -1,0 +1,185 @@
+//! The configuration file of the UE, and the card's file it names.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aka::{Algorithm, Impi, Impu, Isim, K, Op, Opc, Sqn, SqnArray};
+use anyhow::{Context, bail};
+use node::config::{ConfigError, resolve};
+use sec_agree::{Algorithms, ClientPorts, Policy, Port, Spi};
+use serde::{Deserialize, Serialize};
+use sip::Timers;
+use xfrm::Protection;
+
+use crate::core;
+
+/// As written in TOML. Holds no secret; the card is a file of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Private identity, `user@home-domain`.
+    pub impi: String,
+    /// Public identity to register.
+    pub impu: String,
+    /// Home domain; by default that of the private identity.
+    pub home_domain: Option<String>,
+    /// Our own address.
+    pub address: IpAddr,
+    #[serde(default = "sip_port")]
+    pub port: u16,
+    /// "HOST:PORT" of the P-CSCF.
+    pub p_cscf: String,
+    /// The file with the card's keys.
+    pub card: PathBuf,
+    /// udp, tcp, or by-size.
+    #[serde(default)]
+    pub transport: Transport,
+    /// Pairs "alg/ealg" that are offered.
+    #[serde(default = "default_algorithms")]
+    pub algorithms: Vec<String>,
+    #[serde(default = "server_port")]
+    pub server_port: u16,
+    #[serde(default = "client_port_first")]
+    pub client_port_first: u16,
+    #[serde(default = "client_port_count")]
+    pub client_port_count: u16,
+    /// Registration time asked for, in seconds.
+    #[serde(default = "expires")]
+    pub expires: u32,
+    /// P-Access-Network-Info.
+    pub access_network: Option<String>,
+    /// A step that takes longer has failed.
+    #[serde(default = "patience")]
+    pub patience_seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    #[default]
+    BySize,
+    Udp,
+    Tcp,
+}
+
+/// The card's file: TOML with `k`, and `opc` or `op`, in hex; and the highest SQN the card has accepted.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Card {
+    k: String,
+    opc: Option<String>,
+    op: Option<String>,
+    sqn: Option<String>,
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        use zeroize::Zeroize;
+        self.k.zeroize();
+        self.opc.zeroize();
+        self.op.zeroize();
+    }
+}
+
+/// SPIs of a UE: those of one device matter only at its own address.
+pub const SPI_FIRST: u32 = 0x0200_0000;
+pub const SPI_LAST: u32 = 0x02ff_ffff;
+
+fn sip_port() -> u16 {
+    5060
+}
+
+fn default_algorithms() -> Vec<String> {
+    Policy::default().algorithms().iter().map(ToString::to_string).collect()
+}
+
+fn server_port() -> u16 {
+    7100
+}
+
+fn client_port_first() -> u16 {
+    7000
+}
+
+fn client_port_count() -> u16 {
+    4
+}
+
+fn expires() -> u32 {
+    600_000
+}
+
+fn patience() -> u64 {
+    130
+}
+
+impl Config {
+    /// Checks every value, resolves the P-CSCF, reads the card.
+    pub async fn into_core(self) -> anyhow::Result<(core::Config, Isim, Protection)> {
+        let p_cscf: SocketAddr = resolve(&self.p_cscf).await?;
+        let impi = Impi::new(&self.impi).map_err(|_| bad("impi", &self.impi, "user@home-domain"))?;
+        let impu = Impu::new(&self.impu).map_err(|_| bad("impu", &self.impu, "a sip: or tel: URI"))?;
+        let port = |key, value| Port::new(value).map_err(|_| bad(key, value, "any port but 0, 5060 and 5061"));
+        let server_port = port("server_port", self.server_port)?;
+        let wanted = "a multiple of client_port_count, which is a power of two and at least 4";
+        let client_ports = ClientPorts::new(self.client_port_first, self.client_port_count)
+            .filter(|ports| ports.iter().count() >= 4 && !ports.contains(self.server_port))
+            .ok_or_else(|| bad("client_port_first", self.client_port_first, wanted))?;
+        let wanted = "pairs such as \"hmac-sha-1-96/aes-cbc\"";
+        let pairs: Result<Vec<Algorithms>, _> =
+            self.algorithms.iter().map(|text| text.parse().map_err(|_| bad("algorithms", text, wanted))).collect();
+        let config = core::Config {
+            home_domain: self.home_domain.as_deref().unwrap_or(impi.realm()).into(),
+            impi,
+            impu,
+            address: self.address,
+            clear_port: self.port,
+            p_cscf,
+            transport: match self.transport {
+                Transport::BySize => core::TransportChoice::BySize,
+                Transport::Udp => core::TransportChoice::Udp,
+                Transport::Tcp => core::TransportChoice::Tcp,
+            },
+            algorithms: pairs?,
+            server_port,
+            client_ports,
+            spi_first: Spi::new(SPI_FIRST)?,
+            spi_last: Spi::new(SPI_LAST)?,
+            expires: self.expires,
+            access_network: self.access_network.map(Into::into),
+            timers: Timers::GM,
+            patience: Duration::from_secs(self.patience_seconds.max(1)),
+            stay_registered: true,
+        };
+        let protection = Protection::of_address(self.address, server_port, client_ports);
+        Ok((config, read_card(&self.card)?, protection))
+    }
+}
+
+/// Never shows what the file holds.
+fn read_card(path: &Path) -> anyhow::Result<Isim> {
+    let card: Card = node::config::load(path).map_err(|error| match error {
+        // The parser's words may quote the line, and the line may be a key.
+        ConfigError::Malformed { path, line, .. } => {
+            anyhow::anyhow!("read {}:{line}: a card has k, opc or op, and sqn, as quoted hex digits", path.display())
+        }
+        other => other.into(),
+    })?;
+    let hex = |what: &'static str| move || format!("read {}: {what} must be 32 hex digits", path.display());
+    let k = K::from_hex(&card.k).with_context(hex("k"))?;
+    let algorithm = match (&card.opc, &card.op) {
+        (Some(opc), None) => Algorithm::milenage(k, Opc::from_hex(opc).with_context(hex("opc"))?),
+        (None, Some(op)) => Algorithm::milenage_with_op(k, &Op::from_hex(op).with_context(hex("op"))?),
+        _ => bail!("read {}: exactly one of opc and op is needed; see \"OP or OPc?\" in the README", path.display()),
+    };
+    let sqn = match &card.sqn {
+        Some(sqn) => SqnArray::starting_at(Sqn::from_hex(sqn).context("read sqn: 12 hex digits")?),
+        None => SqnArray::new(),
+    };
+    Ok(Isim::new(algorithm, sqn))
+}
+
+fn bad(key: &'static str, value: impl ToString, wanted: &'static str) -> ConfigError {
+    ConfigError::BadValue { key, value: value.to_string().into(), wanted }
+}

@@ -1,0 +1,86 @@
+//! SM12 and every other final answer.
+
+use std::time::Duration;
+
+use sip::{Contacts, Instant, Message, Name, Uri};
+
+use super::{Command, Failure, Registration, Step, Ue};
+
+impl Ue {
+    pub(super) fn answered(&mut self, now: Instant, status: u16, response: &Message) {
+        if !(200..300).contains(&status) {
+            let reason = response.reason().unwrap_or_default().into();
+            return self.fail(Failure::Rejected { status, reason });
+        }
+        let Some(attempt) = &self.attempt else { return };
+        if attempt.command == Command::Deregister {
+            self.attempt = None;
+            return self.deregistered(now);
+        }
+        let Some(expires) = self.granted(response).filter(|expires| *expires > 0) else {
+            return self.fail(Failure::BadAnswer("our contact is not in the 200"));
+        };
+        if attempt.initial && !attempt.answering {
+            // Nobody authenticated the network: such a 200 is worth nothing.
+            return self.fail(Failure::BadAnswer("a 200 without a challenge"));
+        }
+        let Some(attempt) = self.attempt.take() else { return };
+        let outputs = if attempt.answering {
+            self.sets.promote(now, attempt.initial, expires)
+        } else {
+            self.sets.give_back(&attempt.offer.setup());
+            self.sets.prolong(now, expires).into_iter().collect()
+        };
+        self.outputs.extend(outputs);
+        let Some(set) = self.sets.current() else { return };
+        let uris = |name| -> Vec<Box<str>> {
+            response.addresses(name).filter_map(Result::ok).map(|address| address.uri.into()).collect()
+        };
+        let registration = Registration {
+            expires,
+            associated_uris: uris(Name::PAssociatedUri),
+            service_route: uris(Name::ServiceRoute),
+            associations: set.associations,
+        };
+        self.registration = Some(registration.clone());
+        if self.config.stay_registered {
+            self.refresh = Some(now + refresh_after(expires));
+        }
+        self.step(Step::Registered(Box::new(registration)));
+    }
+
+    fn deregistered(&mut self, now: Instant) {
+        self.registration = None;
+        self.last_authorization = None;
+        let outputs = self.sets.retire(now);
+        self.outputs.extend(outputs);
+        self.step(Step::Deregistered);
+    }
+
+    /// The registration time of our own contact.
+    fn granted(&self, response: &Message) -> Option<u32> {
+        let Ok(Contacts::List(bound)) = response.contacts() else { return None };
+        let (address, port) = (self.config.address, self.config.server_port.get());
+        let ours = |uri: Uri<'_>| uri.host.ip() == Some(address) && uri.port == Some(port);
+        let contact = bound.iter().find(|contact| contact.parse_uri().is_ok_and(ours))?;
+        contact.expires().or_else(|| response.expires())
+    }
+}
+
+/// When to register again.
+//= TS 24.229 5.1.1.4: 600 s before the end if it lasts over 1200 s, else at half of it
+fn refresh_after(expires: u32) -> Duration {
+    Duration::from_secs(u64::from(if expires > 1200 { expires - 600 } else { expires / 2 }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn re_registration_comes_in_time() {
+        assert_eq!(refresh_after(600_000), Duration::from_secs(599_400));
+        assert_eq!(refresh_after(1200), Duration::from_secs(600));
+        assert_eq!(refresh_after(60), Duration::from_secs(30));
+    }
+}

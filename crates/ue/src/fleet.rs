@@ -1,0 +1,236 @@
+//! UEs over real sockets and the kernel: one, or thousands that share one socket set and one XFRM engine.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+use aka::Isim;
+use anyhow::Context;
+use node::{Arrival, Clock, Endpoints};
+use sip::{Flow, Instant};
+use xfrm::{Change, Engine, Install, Lifetime, Protection};
+
+use crate::core::{Command, Config, Input, Output, SetId, Step, Ue};
+
+/// Messages taken from the sockets before their kernel work is done in one batch.
+const BATCH: usize = 64;
+
+#[derive(Debug)]
+struct Member {
+    ue: Ue,
+    deadline: Option<Instant>,
+}
+
+/// UEs with addresses of their own, in the network namespace of the thread that started them.
+#[derive(Debug)]
+pub struct Fleet {
+    members: Vec<Member>,
+    by_address: HashMap<IpAddr, usize>,
+    deadlines: BTreeSet<(Instant, usize)>,
+    clock: Clock,
+    endpoints: Endpoints,
+    engine: Engine,
+    protections: Vec<Protection>,
+    /// Members that have been given something and must be polled.
+    stirred: Vec<usize>,
+    steps: VecDeque<(usize, Step)>,
+}
+
+impl Fleet {
+    /// Protects the ports, binds each UE's unprotected port. `protections` must cover every UE's protected ports.
+    pub fn start(ues: Vec<(Config, Isim)>, protections: Vec<Protection>) -> anyhow::Result<Self> {
+        let mut engine = Engine::open().context("start the UE")?;
+        engine.probe().context("start the UE")?;
+        for protection in &protections {
+            engine.protect(protection).with_context(|| format!("protect the ports of {}", protection.local))?;
+        }
+        let mut endpoints = Endpoints::new(node::Limits::default());
+        let (mut members, mut by_address) = (Vec::new(), HashMap::new());
+        for (config, isim) in ues {
+            let clear = SocketAddr::new(config.address, config.clear_port);
+            endpoints.bind_udp(clear).with_context(|| format!("bind UDP {clear}"))?;
+            let server = SocketAddr::new(config.address, config.server_port.get());
+            endpoints.bind_udp(server).with_context(|| format!("bind UDP {server}"))?;
+            endpoints.bind_tcp(server).with_context(|| format!("listen on TCP {server}"))?;
+            anyhow::ensure!(
+                by_address.insert(config.address, members.len()).is_none(),
+                "two UEs cannot share the address {}",
+                config.address
+            );
+            members.push(Member { ue: Ue::new(config, isim, node::seed()?), deadline: None });
+        }
+        Ok(Self {
+            members,
+            by_address,
+            deadlines: BTreeSet::new(),
+            clock: Clock::start(),
+            endpoints,
+            engine,
+            protections,
+            stirred: Vec::new(),
+            steps: VecDeque::new(),
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    pub fn ue(&self, member: usize) -> Option<&Ue> {
+        self.members.get(member).map(|member| &member.ue)
+    }
+
+    /// Tells a UE to do something; [`Fleet::step`] tells what became of it.
+    pub fn command(&mut self, member: usize, command: Command) {
+        self.give(member, Input::Command(command));
+    }
+
+    /// Runs all UEs until one of them has something to tell.
+    pub async fn step(&mut self) -> (usize, Step) {
+        loop {
+            self.carry_out();
+            if let Some(step) = self.steps.pop_front() {
+                return step;
+            }
+            let deadline = self.deadlines.first().map(|(at, _)| *at);
+            tokio::select! {
+                () = self.clock.sleep_until(deadline) => self.wake(),
+                arrival = self.endpoints.next() => self.take_batch(arrival),
+            }
+        }
+    }
+
+    /// What the kernel holds for all of them.
+    pub fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    fn give(&mut self, member: usize, input: Input) {
+        let now = self.clock.now();
+        if let Some(entry) = self.members.get_mut(member) {
+            entry.ue.handle(now, input);
+            self.stirred.push(member);
+        }
+    }
+
+    fn wake(&mut self) {
+        let now = self.clock.now();
+        while let Some((at, member)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+            self.deadlines.remove(&(at, member));
+            if let Some(entry) = self.members.get_mut(member) {
+                entry.deadline = None;
+            }
+            self.give(member, Input::Timeout);
+        }
+    }
+
+    fn take_batch(&mut self, first: Arrival) {
+        let mut next = Some(first);
+        for _ in 0..BATCH {
+            let Some(arrival) = next else { break };
+            let (flow, input) = match arrival {
+                Arrival::Message { flow, message } => (flow, Input::Received { flow, message }),
+                Arrival::Malformed { flow, .. } => (flow, Input::Malformed { flow }),
+                Arrival::Failed { flow, .. } => (flow, Input::TransportFailed { flow }),
+            };
+            self.give_to(flow, input);
+            next = self.endpoints.try_next();
+        }
+    }
+
+    fn give_to(&mut self, flow: Flow, input: Input) {
+        if let Some(member) = self.by_address.get(&flow.local.ip()).copied() {
+            self.give(member, input);
+        }
+    }
+
+    /// Does what the stirred UEs want until they only want to wait.
+    fn carry_out(&mut self) {
+        while !self.stirred.is_empty() {
+            let mut changes = Vec::new();
+            for member in std::mem::take(&mut self.stirred) {
+                self.poll(member, &mut changes);
+            }
+            for ((member, set), result) in self.engine.carry_out(changes) {
+                let input = match result {
+                    Ok(()) => {
+                        if let Some(entry) = self.members.get(member) {
+                            node::wire::note(entry.ue.config().address, "the kernel has accepted four SAs");
+                        }
+                        Input::SasInstalled { set }
+                    }
+                    Err(error) => Input::SasFailed { set, cause: error.to_string().into() },
+                };
+                self.give(member, input);
+            }
+        }
+    }
+
+    fn poll(&mut self, member: usize, changes: &mut Vec<Change<(usize, SetId)>>) {
+        loop {
+            let Some(entry) = self.members.get_mut(member) else { return };
+            match entry.ue.poll() {
+                Output::Send(transmit) => {
+                    let flow = transmit.flow;
+                    if let Err(error) = self.endpoints.send(transmit)
+                        && error.kind() != std::io::ErrorKind::WouldBlock
+                    {
+                        tracing::debug!(local = %flow.local, remote = %flow.remote, %error, "cannot send");
+                        self.give(member, Input::TransportFailed { flow });
+                    }
+                }
+                Output::InstallSas { set, sas, lifetime } => {
+                    let client = sas.associations.uc_to_ps.source;
+                    if let Err(error) = self.endpoints.bind_udp(client) {
+                        let cause = format!("bind UDP {client}: {error}").into();
+                        self.give(member, Input::SasFailed { set, cause });
+                        continue;
+                    }
+                    let install = Install { set: sas, lifetime: Lifetime::new(lifetime) };
+                    changes.push(Change::Install { set: (member, set), install });
+                }
+                Output::ExtendSas { associations, age, lifetime } => {
+                    changes.push(Change::Extend { associations, age, lifetime });
+                }
+                Output::RemoveSas { associations } => {
+                    self.endpoints.unbind(associations.uc_to_ps.source);
+                    changes.push(Change::Remove { associations });
+                }
+                Output::Close { local } => self.endpoints.close_connections_from(local),
+                Output::Step(step) => self.steps.push_back((member, step)),
+                Output::WaitUntil(deadline) => return self.wait(member, deadline),
+            }
+        }
+    }
+
+    fn wait(&mut self, member: usize, deadline: Option<Instant>) {
+        let Some(entry) = self.members.get_mut(member) else { return };
+        if entry.deadline == deadline {
+            return;
+        }
+        if let Some(earlier) = std::mem::replace(&mut entry.deadline, deadline) {
+            self.deadlines.remove(&(earlier, member));
+        }
+        self.deadlines.extend(deadline.map(|at| (at, member)));
+    }
+
+    /// Takes all states and policies out of the kernel.
+    pub fn end(mut self) -> anyhow::Result<()> {
+        for member in 0..self.members.len() {
+            if let Some(entry) = self.members.get_mut(member) {
+                entry.ue.end();
+                self.stirred.push(member);
+            }
+        }
+        self.carry_out();
+        // The sockets close before the policies go: nothing may pass these ports in clear.
+        drop(self.endpoints);
+        for protection in &self.protections {
+            self.engine.unprotect(protection).context("remove the policies")?;
+        }
+        Ok(())
+    }
+}
