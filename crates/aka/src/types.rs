@@ -67,11 +67,11 @@ octets! {
     Rand, 16, "RAND"
 }
 octets! {
-    /// The network's authentication token: (SQN xor AK)[6] || AMF[2] || MAC-A[8].
+    /// The network's authentication token: SQN xor AK (6 octets), AMF (2), MAC-A (8).
     Autn, 16, "AUTN"
 }
 octets! {
-    /// The card's resynchronisation token: (SQN_MS xor AK*)[6] || MAC-S[8].
+    /// The card's resynchronisation token: SQN_MS xor AK* (6 octets), MAC-S (8).
     Auts, 14, "AUTS"
 }
 octets! {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use lab::observer::Observer;
 use lab::{Lab, ladder};
 use node::logging::LogOptions;
 use tracing_subscriber::layer::SubscriberExt;
@@ -11,12 +12,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 use ue::core::{Command, Step};
 
-use crate::observer::Observer;
 use crate::report::{self, Evidence, Kernel, RegistrationReport, Report};
-use crate::setup::{self, Network};
+use crate::setup::Network;
 
 #[derive(Debug, Clone, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     network: Network,
     /// One JSON document on standard output and nothing else there.
@@ -27,7 +27,7 @@ pub struct Options {
 /// UEs that register at the same time after the first.
 const AT_ONCE: usize = 16;
 
-pub fn run(options: &Options, log: &LogOptions) -> Result<ExitCode> {
+pub(crate) fn run(options: &Options, log: &LogOptions) -> Result<ExitCode> {
     let (observer, rungs) = Observer::new();
     // Logs are for trouble here: the ladder tells the rest.
     let level = if log.log == "info" { "warn" } else { &log.log };
@@ -36,14 +36,13 @@ pub fn run(options: &Options, log: &LogOptions) -> Result<ExitCode> {
     let wire = tracing_subscriber::filter::Targets::new().with_target(node::wire::TARGET, tracing::Level::TRACE);
     tracing_subscriber::registry().with(lines.with_filter(filter)).with(observer.with_filter(wire)).init();
 
-    setup::probe()?;
     let lab_options = options.network.lab()?;
     let ues = usize::from(lab_options.ues);
     let mut lab = Lab::start(lab_options)?;
     let mut steps: Vec<Vec<Step>> = vec![Vec::new(); ues];
     // The first alone, so that its ladder is its own.
     steps[0] = lab.command(0, Command::Register)?.steps;
-    let drawn = rungs.taken();
+    let drawn = rungs.seen();
     lab.run(Command::Register, 1..ues, AT_ONCE, |finished| {
         if let Some(place) = steps.get_mut(finished.member) {
             *place = finished.steps;
@@ -80,6 +79,6 @@ fn report_on(lab: &Lab, transport: &str, steps: &[Vec<Step>]) -> Result<Report> 
 fn kernel() -> Result<Kernel> {
     let release = nix::sys::utsname::uname().context("ask for the kernel's release")?;
     let release = release.release().to_string_lossy().into_owned();
-    // The probe at the start has ended the demo where there is no ESP.
+    // Both ends ask the kernel at their start and end the demo where there is no ESP.
     Ok(Kernel { release, guest: std::env::var_os("AKASEC_GUEST").is_some(), esp: true })
 }

@@ -8,10 +8,10 @@ use lab::{Cpu, Lab};
 use serde::Serialize;
 use ue::core::{Command, Step};
 
-use crate::setup::{self, Network};
+use crate::setup::Network;
 
 #[derive(Debug, Clone, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     network: Network,
     /// Registrations under way at a time.
@@ -41,8 +41,7 @@ struct Window {
     cpu_hss: f64,
 }
 
-pub fn run(options: &Options) -> Result<ExitCode> {
-    setup::probe()?;
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut lab_options = options.network.lab()?;
     // The tap would take CPU from what is measured; the netns suite watches the wire.
     lab_options.tap = false;

@@ -4,7 +4,6 @@
 
 mod demo;
 mod load;
-mod observer;
 mod report;
 mod sets;
 mod setup;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use lab::plan::{self, Family};
+use lab::plan;
 use lab::{Traffic, Wire};
 use sec_agree::{Associations, Role};
 use serde::Serialize;
@@ -12,67 +12,67 @@ use xfrm::{KernelState, Statistics};
 
 /// The whole document.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// `pass` or `fail`.
-    pub verdict: &'static str,
+    pub(crate) verdict: &'static str,
     /// Why it is a failure; empty for a pass.
-    pub reasons: Vec<String>,
-    pub kernel: Kernel,
-    pub registrations: Vec<RegistrationReport>,
+    pub(crate) reasons: Vec<String>,
+    pub(crate) kernel: Kernel,
+    pub(crate) registrations: Vec<RegistrationReport>,
     /// XFRM error counters that are not zero, by namespace.
-    pub kernel_errors: BTreeMap<&'static str, BTreeMap<String, u64>>,
+    pub(crate) kernel_errors: BTreeMap<&'static str, BTreeMap<String, u64>>,
 }
 
 #[derive(Debug, Serialize)]
-pub struct Kernel {
-    pub release: String,
-    pub guest: bool,
-    pub esp: bool,
+pub(crate) struct Kernel {
+    pub(crate) release: String,
+    pub(crate) guest: bool,
+    pub(crate) esp: bool,
 }
 
 #[derive(Debug, Serialize)]
-pub struct RegistrationReport {
-    pub impi: String,
-    pub impu: String,
-    pub transport: String,
-    pub family: &'static str,
-    pub alg: String,
-    pub ealg: String,
+pub(crate) struct RegistrationReport {
+    pub(crate) impi: String,
+    pub(crate) impu: String,
+    pub(crate) transport: String,
+    pub(crate) family: &'static str,
+    pub(crate) alg: String,
+    pub(crate) ealg: String,
     /// Of the final answer: 200, or what the network said; 0 when it said nothing.
-    pub status: u16,
-    pub outcome: String,
+    pub(crate) status: u16,
+    pub(crate) outcome: String,
     /// One entry a role, joined from the states of both ends.
-    pub sas: Vec<Sa>,
-    pub esp_packets: u64,
-    pub clear_sip_messages: usize,
+    pub(crate) sas: Vec<Sa>,
+    pub(crate) esp_packets: u64,
+    pub(crate) clear_sip_messages: usize,
     /// Their first lines.
-    pub clear_sip: Vec<String>,
+    pub(crate) clear_sip: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-pub struct Sa {
-    pub role: &'static str,
-    pub src: String,
-    pub dst: String,
-    pub sport: u16,
-    pub dport: u16,
-    pub spi: u32,
+pub(crate) struct Sa {
+    pub(crate) role: &'static str,
+    pub(crate) src: String,
+    pub(crate) dst: String,
+    pub(crate) sport: u16,
+    pub(crate) dport: u16,
+    pub(crate) spi: u32,
     /// Packets that the receiving end has accepted.
-    pub packets: u64,
+    pub(crate) packets: u64,
     /// Packets that each end's state has counted; absent where that kernel holds no such state.
-    pub packets_at_ue: Option<u64>,
-    pub packets_at_p_cscf: Option<u64>,
+    pub(crate) packets_at_ue: Option<u64>,
+    pub(crate) packets_at_p_cscf: Option<u64>,
 }
 
 /// What the evidence is drawn from.
-pub struct Evidence<'a> {
-    pub wire: &'a Wire,
-    pub at_ue: &'a [KernelState],
-    pub at_p_cscf: &'a [KernelState],
+pub(crate) struct Evidence<'a> {
+    pub(crate) wire: &'a Wire,
+    pub(crate) at_ue: &'a [KernelState],
+    pub(crate) at_p_cscf: &'a [KernelState],
 }
 
 impl RegistrationReport {
-    pub fn new(n: u16, options: &lab::Options, transport: &str, steps: &[Step], evidence: &Evidence<'_>) -> Self {
+    pub(crate) fn new(n: u16, options: &lab::Options, transport: &str, steps: &[Step], evidence: &Evidence<'_>) -> Self {
         let registration = steps.iter().rev().find_map(|step| match step {
             Step::Registered(registration) => Some(&**registration),
             _ => None,
@@ -97,7 +97,7 @@ impl RegistrationReport {
     }
 
     /// What speaks against "registered over ESP".
-    pub fn faults(&self) -> Vec<String> {
+    pub(crate) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if self.status != 200 {
             faults.push(format!("{}: {}", self.impi, self.outcome));
@@ -161,13 +161,13 @@ fn sas(associations: &Associations, evidence: &Evidence<'_>) -> Vec<Sa> {
         .collect()
 }
 
-pub fn errors(statistics: &Statistics) -> BTreeMap<String, u64> {
+pub(crate) fn errors(statistics: &Statistics) -> BTreeMap<String, u64> {
     statistics.errors().map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
 
 impl Report {
-    pub fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self) -> String {
         let mut out = String::new();
         let where_from = if self.kernel.guest { "guest kernel" } else { "the host's kernel" };
         let _ = writeln!(out, "kernel    {} ({where_from}), ESP works\n", self.kernel.release);

@@ -10,13 +10,13 @@ use sec_agree::{Algorithms, Associations, End, EspKeys, Policy, Port, SaSet, Set
 use xfrm::{Engine, Install, Lifetime};
 
 #[derive(Debug, Clone, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Sets to install in each way.
     #[arg(long, default_value_t = 2000)]
     sets: u16,
 }
 
-pub fn run(options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let algorithms = Policy::default().algorithms().first().copied().context("find the default algorithms")?;
     for (name, batch) in [("one at a time", 1), ("in batches of 32", Engine::BATCH)] {
         let (install, remove) = Namespace::new("bench")?.run(|| measure(algorithms, options.sets, batch))?;
@@ -33,7 +33,6 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 fn measure(algorithms: Algorithms, sets: u16, batch: usize) -> Result<(Duration, Duration)> {
     let mut engine = Engine::open()?;
-    engine.probe()?;
     let mut installs = Vec::new();
     for n in 0..sets {
         let set = SaSet::new(associations(n, algorithms)?, EspKeys::placeholder(algorithms));

@@ -8,33 +8,33 @@ use ue::core::TransportChoice;
 use xfrm::{Capabilities, Engine};
 
 #[derive(Debug, Clone, clap::Args)]
-pub struct Network {
+pub(crate) struct Network {
     /// How many UEs.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=20_000))]
-    pub ues: u16,
+    pub(crate) ues: u16,
     /// Integrity: hmac-sha-1-96, hmac-md5-96, aes-gmac, or null (only with aes-gcm).
     #[arg(long)]
-    pub alg: Option<String>,
+    pub(crate) alg: Option<String>,
     /// Encryption: null, aes-cbc, des-ede3-cbc, or aes-gcm (only with null integrity).
     #[arg(long)]
-    pub ealg: Option<String>,
+    pub(crate) ealg: Option<String>,
     /// Between UE and P-CSCF: udp, tcp, or by-size (UDP up to 1300 octets).
     #[arg(long, default_value = "udp", value_parser = ["udp", "tcp", "by-size"])]
-    pub transport: String,
+    pub(crate) transport: String,
     /// Between UE and P-CSCF.
     #[arg(long, default_value = "ipv4", value_parser = ["ipv4", "ipv6"])]
-    pub family: String,
+    pub(crate) family: String,
 }
 
 impl Network {
-    pub fn lab(&self) -> Result<lab::Options> {
+    pub(crate) fn lab(&self) -> Result<lab::Options> {
         let mut options = lab::Options { ues: self.ues, transport: self.transport(), ..lab::Options::default() };
         if self.family == "ipv6" {
             options.family = Family::V6;
         }
         if let Some(pair) = self.algorithms()? {
             options.policy = vec![pair];
-            options.offer = vec![pair];
+            options.offers = vec![vec![pair]];
         }
         Ok(options)
     }
@@ -66,6 +66,6 @@ impl Network {
 }
 
 /// Asks the kernel in a namespace of our own.
-pub fn probe() -> Result<Capabilities> {
+pub(crate) fn probe() -> Result<Capabilities> {
     Namespace::new("probe")?.run(|| Ok(Engine::open()?.probe()?))
 }

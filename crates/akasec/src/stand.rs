@@ -7,16 +7,15 @@ use lab::Lab;
 use node::Shutdown;
 use ue::core::{Command, Step};
 
-use crate::setup::{self, Network};
+use crate::setup::Network;
 
 #[derive(Debug, Clone, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(flatten)]
     network: Network,
 }
 
-pub fn run(options: &Options) -> Result<ExitCode> {
-    setup::probe()?;
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut lab = Lab::start(options.network.lab()?)?;
     let (mut registered, mut failed) = (0, 0);
     lab.run(Command::Register, 0..usize::from(options.network.ues), 16, |finished| match finished.last() {

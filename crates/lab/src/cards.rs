@@ -1,6 +1,6 @@
 //! SIM cards of a lab: made from a seed, written as the CSV an operator would write, read back by the HSS's importer.
 
-use aka::{Algorithm, Isim, K, Opc, SqnArray};
+use aka::{Algorithm, Amf, AuthVector, Isim, K, Opc, Rand, Sqn, SqnArray};
 use anyhow::{Context, Result};
 use hss::{Hss, MemoryStore, Policy};
 use rand_chacha::ChaCha20Rng;
@@ -18,10 +18,20 @@ fn keys(seed: u64, n: u16) -> (Zeroizing<[u8; 16]>, Zeroizing<[u8; 16]>) {
     (k, opc)
 }
 
+fn algorithm(seed: u64, n: u16) -> Algorithm {
+    let (k, opc) = keys(seed, n);
+    Algorithm::milenage(K::from_bytes(*k), Opc::from_bytes(*opc))
+}
+
 /// The card in the n-th UE.
 pub(crate) fn card(seed: u64, n: u16) -> Isim {
-    let (k, opc) = keys(seed, n);
-    Isim::new(Algorithm::milenage(K::from_bytes(*k), Opc::from_bytes(*opc)), SqnArray::new())
+    Isim::new(algorithm(seed, n), SqnArray::new())
+}
+
+/// What the n-th card makes of a challenge: for tests that compare the kernel's keys with the standard's.
+pub(crate) fn vector(seed: u64, n: u16, rand: Rand) -> AuthVector {
+    // CK and IK do not depend on SQN and AMF.
+    algorithm(seed, n).vector(rand, Sqn::from_bytes([0; 6]), Amf::from_bytes([0; 2]))
 }
 
 /// An HSS that knows the first `count` cards.

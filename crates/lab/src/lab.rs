@@ -14,10 +14,11 @@ use xfrm::{Engine, KernelState, Protection, Statistics};
 
 use crate::cx_link::{MeteredLink, Spent};
 use crate::namespace::Namespace;
+use crate::network::Network;
 use crate::plan::{self, Family};
 use crate::role::Role;
 use crate::tap::Tap;
-use crate::{cards, links};
+use crate::cards;
 
 /// What a lab is made of.
 #[derive(Debug, Clone)]
@@ -27,8 +28,8 @@ pub struct Options {
     pub transport: TransportChoice,
     /// The P-CSCF's list, best first.
     pub policy: Vec<Algorithms>,
-    /// What the UEs offer.
-    pub offer: Vec<Algorithms>,
+    /// What the UEs offer: the n-th entry is the n-th UE's, over again from the first when there are more UEs.
+    pub offers: Vec<Vec<Algorithms>>,
     pub digest: aka::DigestAlgorithm,
     pub qop: bool,
     pub reauthenticate: scscf::Reauthenticate,
@@ -50,7 +51,7 @@ impl Default for Options {
             family: Family::V4,
             transport: TransportChoice::BySize,
             policy: algorithms.clone(),
-            offer: algorithms,
+            offers: vec![algorithms],
             digest: aka::DigestAlgorithm::AkaV1Md5,
             qop: false,
             reauthenticate: scscf::Reauthenticate::Always,
@@ -99,25 +100,24 @@ pub struct Lab {
     commands: mpsc::UnboundedSender<(usize, Command)>,
     steps: blocking::Receiver<(usize, Step)>,
     hss_time: [Spent; 2],
-    /// The namespaces, for whoever wants to look or to send something.
-    pub ue: Namespace,
-    pub access: Namespace,
-    pub core: Namespace,
+    network: Network,
     options: Options,
 }
 
 impl Lab {
     pub fn start(options: Options) -> Result<Self> {
-        let (ue, access, core) = (Namespace::new("ue")?, Namespace::new("access")?, Namespace::new("core")?);
-        wire_up(&ue, &access, &core)?;
+        // Three sockets a UE.
+        node::raise_open_files();
+        let network = Network::new()?;
+        let Network { ue, access, core } = &network;
         let hss: Arc<Mutex<dyn Server>> = Arc::new(Mutex::new(cards::hss(options.seed, options.ues)?));
-        let (scscf, scscf_spent) = start_scscf(&core, &options, Arc::clone(&hss))?;
-        let (icscf, icscf_spent) = start_icscf(&core, hss)?;
-        let pcscf = start_pcscf(&access, &options)?;
-        let tap = if options.tap { Some(Tap::listen(&access, plan::ACCESS_LINK)?) } else { None };
+        let (scscf, scscf_spent) = start_scscf(core, &options, Arc::clone(&hss))?;
+        let (icscf, icscf_spent) = start_icscf(core, hss)?;
+        let pcscf = start_pcscf(access, &options)?;
+        let tap = if options.tap { Some(Tap::listen(access, plan::ACCESS_LINK)?) } else { None };
         let (commands, queue) = mpsc::unbounded_channel();
         let (told, steps) = blocking::channel();
-        let fleet = start_fleet(&ue, &options, queue, told)?;
+        let fleet = start_fleet(ue, &options, queue, told)?;
         Ok(Self {
             fleet: Some(fleet),
             pcscf,
@@ -127,15 +127,23 @@ impl Lab {
             commands,
             steps,
             hss_time: [icscf_spent, scscf_spent],
-            ue,
-            access,
-            core,
+            network,
             options,
         })
     }
 
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// The namespaces, for whoever wants to look or to send something.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What a UE's card makes of a challenge.
+    pub fn vector(&self, member: u16, rand: aka::Rand) -> aka::AuthVector {
+        cards::vector(self.options.seed, member, rand)
     }
 
     /// Has one UE do something and waits until it is done.
@@ -185,13 +193,13 @@ impl Lab {
     /// The kernel states at the UEs and at the P-CSCF.
     pub fn kernel_states(&self) -> Result<(Vec<KernelState>, Vec<KernelState>)> {
         let states = |namespace: &Namespace| namespace.run(|| Ok(Engine::open()?.states()?));
-        Ok((states(&self.ue)?, states(&self.access)?))
+        Ok((states(&self.network.ue)?, states(&self.network.access)?))
     }
 
     /// The kernel's XFRM error counters at the UEs and at the P-CSCF.
     pub fn kernel_errors(&self) -> Result<(Statistics, Statistics)> {
         let errors = |namespace: &Namespace| namespace.run(|| Ok(Statistics::read()?));
-        Ok((errors(&self.ue)?, errors(&self.access)?))
+        Ok((errors(&self.network.ue)?, errors(&self.network.access)?))
     }
 
     pub fn cpu(&self) -> Cpu {
@@ -212,7 +220,7 @@ impl Lab {
 
     /// Lines for a person who wants to look into a lab that stands still.
     pub fn nsenter(&self) -> String {
-        [&self.ue, &self.access, &self.core].map(|namespace| namespace.nsenter()).join("\n")
+        self.network.nsenter()
     }
 }
 
@@ -227,22 +235,6 @@ impl Drop for Lab {
             eprintln!("wire: {:#?}\nto look into a lab that stands still:\n{}", self.wire(), self.nsenter());
         }
     }
-}
-
-fn wire_up(ue: &Namespace, access: &Namespace, core: &Namespace) -> Result<()> {
-    links::join((access, plan::ACCESS_LINK), (ue, "to-network"))?;
-    links::join((access, "to-core"), (core, "to-access"))?;
-    let ends = [Family::V4, Family::V6].map(plan::link);
-    links::address(access, plan::ACCESS_LINK, &ends.map(|(near, _)| near))?;
-    links::address(ue, "to-network", &ends.map(|(_, far)| far))?;
-    links::address(access, "to-core", &[(plan::P_CSCF_MW.ip(), 24)])?;
-    links::address(core, "to-access", &[(plan::I_CSCF.ip(), 24), (plan::S_CSCF.ip(), 24)])?;
-    for family in [Family::V4, Family::V6] {
-        let (_, host) = plan::link(family);
-        links::own(ue, plan::ue_prefix(family))?;
-        links::route(access, plan::ue_prefix(family), host.0)?;
-    }
-    Ok(())
 }
 
 fn start_scscf(core: &Namespace, options: &Options, hss: Arc<Mutex<dyn Server>>) -> Result<(Role, Spent)> {
@@ -295,7 +287,7 @@ fn start_fleet(
 ) -> Result<Role> {
     let (server_port, client_ports) = plan::ue_ports();
     let mut members = Vec::new();
-    for n in 0..options.ues {
+    for (n, offer) in (0..options.ues).zip(options.offers.iter().cycle()) {
         let config = ue::core::Config {
             impi: aka::Impi::new(&plan::impi(n))?,
             impu: aka::Impu::new(&plan::impu(n))?,
@@ -304,7 +296,7 @@ fn start_fleet(
             clear_port: 5060,
             p_cscf: plan::p_cscf(options.family),
             transport: options.transport,
-            algorithms: options.offer.clone(),
+            algorithms: offer.clone(),
             server_port,
             client_ports,
             spi_first: Spi::new(ue::config::SPI_FIRST)?,

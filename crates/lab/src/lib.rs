@@ -14,6 +14,8 @@ mod lab;
 pub mod ladder;
 mod links;
 mod namespace;
+mod network;
+pub mod observer;
 mod packet;
 pub mod plan;
 pub mod privileges;
@@ -22,4 +24,5 @@ mod tap;
 
 pub use lab::{Cpu, Finished, Lab, Options};
 pub use namespace::Namespace;
+pub use network::Network;
 pub use tap::{Traffic, Wire};

@@ -33,7 +33,7 @@ pub type Wire = BTreeMap<IpAddr, Traffic>;
 
 /// Listens on a link until it is dropped.
 #[derive(Debug)]
-pub struct Tap {
+pub(crate) struct Tap {
     wire: Arc<Mutex<Wire>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -44,7 +44,7 @@ const KEPT_LINES: usize = 64;
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
 
 impl Tap {
-    pub fn listen(namespace: &Namespace, link: &'static str) -> Result<Self> {
+    pub(crate) fn listen(namespace: &Namespace, link: &'static str) -> Result<Self> {
         let (socket, index) = namespace.run(|| {
             let index = if_nametoindex(link).with_context(|| format!("find link {link}"))?;
             let socket =
@@ -63,7 +63,7 @@ impl Tap {
     }
 
     /// What has crossed so far. Give the last packet a moment to be read.
-    pub fn wire(&self) -> Wire {
+    pub(crate) fn wire(&self) -> Wire {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::logging::LogOptions;
-use crate::{Shutdown, config, logging};
+use crate::{Shutdown, config, logging, raise_open_files};
 
 /// Options that every daemon has.
 #[derive(Debug, Clone, clap::Args)]
@@ -36,6 +36,7 @@ impl Daemon {
             return Ok(());
         }
         logging::init(&self.log)?;
+        tracing::debug!(limit = raise_open_files(), "open files");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let shutdown = Shutdown::on_signal()?;

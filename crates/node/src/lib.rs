@@ -13,6 +13,7 @@ pub mod cpu;
 pub mod daemon;
 mod endpoints;
 pub mod logging;
+mod open_files;
 mod seed;
 mod shutdown;
 pub mod sip_shell;
@@ -20,5 +21,6 @@ pub mod wire;
 
 pub use clock::Clock;
 pub use endpoints::{Arrival, Endpoints, Limits};
+pub use open_files::raise_open_files;
 pub use seed::seed;
 pub use shutdown::{Shutdown, ShutdownHandle};

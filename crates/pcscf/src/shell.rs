@@ -29,12 +29,11 @@ impl Shell {
     /// thread, inside a runtime.
     pub fn start(config: Config) -> anyhow::Result<Self> {
         let mut engine = Engine::open().context("start the P-CSCF")?;
-        let capabilities = engine.probe().context("start the P-CSCF")?;
         let mut endpoints = Endpoints::new(node::Limits::default());
         let mut protections = Vec::new();
         for gm in &config.gm {
             let address = gm.clear.ip();
-            capabilities.check(address, config.policy.algorithms()).context("start the P-CSCF")?;
+            engine.require(address, config.policy.algorithms()).context("start the P-CSCF")?;
             // Before any protected socket is open, so that nothing in clear ever reaches one.
             let protection = Protection::of_address(address, gm.server_port, gm.client_ports);
             engine.protect(&protection).with_context(|| format!("protect the ports of {address}"))?;

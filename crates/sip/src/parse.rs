@@ -249,7 +249,7 @@ pub(crate) fn check(message: &Message) -> Result<(), ParseError> {
     let (mut vias, mut routes) = (0, 0);
     for (name, value) in message.spans() {
         let bit = 1_u128 << (name as u8);
-        if name.is_single() && seen & bit != 0 {
+        if seen & bit != 0 && name.is_single() {
             return Err(ParseError::Repeated(name));
         }
         seen |= bit;
@@ -258,6 +258,9 @@ pub(crate) fn check(message: &Message) -> Result<(), ParseError> {
             Name::Route => routes += text::list(message.text(value)).count(),
             Name::MaxForwards => {
                 text::number::<u32>(message.text(value)).ok_or(ParseError::Malformed(name))?;
+            }
+            Name::From | Name::To | Name::CallId | Name::CSeq => {
+                mandatory(message, name, message.text(value))?
             }
             _ => {}
         }
@@ -268,26 +271,30 @@ pub(crate) fn check(message: &Message) -> Result<(), ParseError> {
     if routes > VALUES_LIMIT {
         return Err(ParseError::TooManyValues(Name::Route));
     }
-    mandatory(message)
+    let missing = MANDATORY.into_iter().find(|name| seen & 1 << (*name as u8) == 0);
+    missing.map_or_else(|| top_via(message), |name| Err(ParseError::Missing(name)))
 }
 
-fn mandatory(message: &Message) -> Result<(), ParseError> {
-    let line = |name| message.first(name).ok_or(ParseError::Missing(name));
-    line(Name::Via)?;
+const MANDATORY: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+
+fn mandatory(message: &Message, name: Name, value: &str) -> Result<(), ParseError> {
+    match name {
+        Name::CallId if value.is_empty() || value.bytes().any(|octet| octet <= b' ') => {
+            Err(ParseError::Malformed(name))
+        }
+        Name::CallId => Ok(()),
+        Name::CSeq => {
+            let cseq = CSeq::parse(value)?;
+            let same = !message.is_request() || message.method() == cseq.method;
+            if same { Ok(()) } else { Err(ParseError::MethodMismatch) }
+        }
+        _ => NameAddr::parse(value).map(|_| ()).ok_or(ParseError::Malformed(name)),
+    }
+}
+
+fn top_via(message: &Message) -> Result<(), ParseError> {
     let via = message.values(Name::Via).next().ok_or(ParseError::Malformed(Name::Via))?;
-    Via::parse(via)?;
-    for name in [Name::From, Name::To] {
-        NameAddr::parse(line(name)?).ok_or(ParseError::Malformed(name))?;
-    }
-    let call_id = line(Name::CallId)?;
-    if call_id.is_empty() || call_id.bytes().any(|octet| octet <= b' ') {
-        return Err(ParseError::Malformed(Name::CallId));
-    }
-    let cseq = CSeq::parse(line(Name::CSeq)?)?;
-    if message.is_request() && message.method() != cseq.method {
-        return Err(ParseError::MethodMismatch);
-    }
-    Ok(())
+    Via::parse(via).map(|_| ())
 }
 
 /// The body RFC 3261 18.3 lets a datagram have.
@@ -311,9 +318,12 @@ pub fn refusal(datagram: impl Into<Vec<u8>>, to_tag: &str) -> Option<Message> {
     if !message.is_request() || message.method() == Method::Ack {
         return None;
     }
-    match mandatory(&message) {
-        Ok(()) | Err(ParseError::MethodMismatch) => {}
-        Err(_) => return None,
+    top_via(&message).ok()?;
+    for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
+        match mandatory(&message, name, message.first(name)?) {
+            Ok(()) | Err(ParseError::MethodMismatch) => {}
+            Err(_) => return None,
+        }
     }
     Some(Draft::reply(&message, 400, "Bad Request", Some(to_tag)).finish())
 }

@@ -29,6 +29,12 @@ pub(crate) const fn is_blank(letter: char) -> bool {
     matches!(letter, ' ' | '\t')
 }
 
+/// Both sides of the first such (ASCII) octet.
+pub(crate) fn cut(text: &str, octet: u8) -> Option<(&str, &str)> {
+    let at = memchr(octet, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
 /// Position of `wanted` outside quoted strings and, when asked, outside angle brackets.
 pub(crate) fn find_outside(text: &str, wanted: u8, brackets: bool) -> Option<usize> {
     let bytes = text.as_bytes();

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use aka::Isim;
 use anyhow::Context;
 use node::{Arrival, Clock, Endpoints};
+use sec_agree::Algorithms;
 use sip::{Flow, Instant};
 use xfrm::{Change, Engine, Install, Lifetime, Protection};
 
@@ -39,13 +40,19 @@ impl Fleet {
     /// Protects the ports, binds each UE's unprotected port. `protections` must cover every UE's protected ports.
     pub fn start(ues: Vec<(Config, Isim)>, protections: Vec<Protection>) -> anyhow::Result<Self> {
         let mut engine = Engine::open().context("start the UE")?;
-        engine.probe().context("start the UE")?;
         for protection in &protections {
             engine.protect(protection).with_context(|| format!("protect the ports of {}", protection.local))?;
         }
         let mut endpoints = Endpoints::new(node::Limits::default());
         let (mut members, mut by_address) = (Vec::new(), HashMap::new());
+        let mut required: Vec<(bool, Algorithms)> = Vec::new();
         for (config, isim) in ues {
+            for pair in &config.algorithms {
+                if !required.contains(&(config.address.is_ipv4(), *pair)) {
+                    engine.require(config.address, &[*pair]).context("start the UE")?;
+                    required.push((config.address.is_ipv4(), *pair));
+                }
+            }
             let clear = SocketAddr::new(config.address, config.clear_port);
             endpoints.bind_udp(clear).with_context(|| format!("bind UDP {clear}"))?;
             let server = SocketAddr::new(config.address, config.server_port.get());

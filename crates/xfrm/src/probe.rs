@@ -13,34 +13,31 @@ pub struct Capabilities {
     pub ipv6: Vec<Algorithms>,
 }
 
-impl Capabilities {
-    /// The first pair that is wanted and that the kernel cannot do.
-    pub fn check(&self, family_of: IpAddr, wanted: &[Algorithms]) -> Result<(), XfrmError> {
-        let able = if family_of.is_ipv4() { &self.ipv4 } else { &self.ipv6 };
-        match wanted.iter().find(|pair| !able.contains(pair)) {
-            Some(pair) => Err(XfrmError::AlgorithmMissing { algorithms: *pair }),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Engine {
-    /// Installs and removes one set for each pair of algorithms, between addresses nobody uses.
+    /// Installs and removes one set for each pair of algorithms and family, between addresses nobody uses.
     pub fn probe(&mut self) -> Result<Capabilities, XfrmError> {
-        let v4 = |last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)); // TEST-NET-1, RFC 5737
-        let v6 = |last| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last)); // RFC 3849
-        let ipv4 = self.probe_family(v4(1), v4(2))?;
+        let ipv4 = self.able(PROBE_V4, &Algorithms::ALL)?;
         // A kernel without IPv6 still serves IPv4.
-        let ipv6 = match self.probe_family(v6(1), v6(2)) {
+        let ipv6 = match self.able(PROBE_V6, &Algorithms::ALL) {
             Err(XfrmError::NoEsp) => Vec::new(),
             answer => answer?,
         };
         Ok(Capabilities { ipv4, ipv6 })
     }
 
-    fn probe_family(&mut self, ue: IpAddr, p_cscf: IpAddr) -> Result<Vec<Algorithms>, XfrmError> {
+    /// Fails unless the kernel can do all these pairs in the family of `address`.
+    pub fn require(&mut self, address: IpAddr, wanted: &[Algorithms]) -> Result<(), XfrmError> {
+        let able = self.able(if address.is_ipv4() { PROBE_V4 } else { PROBE_V6 }, wanted)?;
+        match wanted.iter().find(|pair| !able.contains(pair)) {
+            Some(pair) => Err(XfrmError::AlgorithmMissing { algorithms: *pair }),
+            None => Ok(()),
+        }
+    }
+
+    /// Those of `wanted` that the kernel takes.
+    fn able(&mut self, (ue, p_cscf): (IpAddr, IpAddr), wanted: &[Algorithms]) -> Result<Vec<Algorithms>, XfrmError> {
         let mut able = Vec::new();
-        for algorithms in Algorithms::ALL {
+        for algorithms in wanted.iter().copied() {
             let Some(associations) = probe_associations(ue, p_cscf, algorithms) else { continue };
             let set = SaSet::new(associations, EspKeys::placeholder(algorithms));
             let lifetime = Lifetime::new(Duration::from_secs(1));
@@ -60,6 +57,18 @@ impl Engine {
         }
         Ok(able)
     }
+}
+
+/// TEST-NET-1 of RFC 5737 and the documentation prefix of RFC 3849: no packet has these.
+const PROBE_V4: (IpAddr, IpAddr) = (v4(1), v4(2));
+const PROBE_V6: (IpAddr, IpAddr) = (v6(1), v6(2));
+
+const fn v4(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
+}
+
+const fn v6(last: u16) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last))
 }
 
 fn probe_associations(ue: IpAddr, p_cscf: IpAddr, algorithms: Algorithms) -> Option<Associations> {

@@ -67,7 +67,7 @@ fn errors_name_line_column_and_remedy() {
         (format!("imsi,k,op\n001010000000001,{K1},{OP}x\n"), 2, value("op", digits)),
         (format!("imsi,k,op\n\n001010000000001,{K1}0,{OP}\n"), 3, value("k", digits)),
         (format!("# x\r\n\r\nimsi,k,op\r\n# {K1}\r\n\r\n001010000000001,,{OP}\r\n"), 6, value("k", digits)),
-        (format!("# x\nimsi,kk,op\n"), 2, RowError::UnknownColumn { position: 2 }),
+        ("# x\nimsi,kk,op\n".to_owned(), 2, RowError::UnknownColumn { position: 2 }),
         (format!("imsi,k,op\n0010100000001,{K1},{OP}\n"), 2, value("imsi", "14 or 15 digits")),
         (format!("imsi,k,op,opc\n001010000000001,{K1},{OP},{OPC}\n"), 2, RowError::BothOpAndOpc),
         (format!("imsi,k,op,opc\n001010000000001,{K1},,\n"), 2, RowError::NeitherOpNorOpc),

@@ -1,7 +1,7 @@
 //! `name-addr` and `addr-spec`: From, To, Contact, Route, Path, P-Asserted-Identity...
 
 use crate::header::{Uri, delta_seconds};
-use crate::text::{Params, find_outside};
+use crate::text::{Params, cut, find_outside};
 use crate::{Name, ParseError};
 
 /// Display name, URI and header parameters.
@@ -20,16 +20,18 @@ impl<'a> NameAddr<'a> {
         let value = value.trim_ascii();
         let Some(open) = find_outside(value, b'<', false) else {
             // RFC 3261 20.10: without brackets every parameter is a header parameter.
-            let (uri, params) = value.split_once(';').unwrap_or((value, ""));
+            let (uri, params) = cut(value, b';').unwrap_or((value, ""));
             let uri = uri.trim_ascii();
             let valid = uri.contains(':') && !uri.contains(['"', '>', ' ', '\t']);
             return valid.then_some(Self { display: None, uri, params: Params::new(params) });
         };
         let display = value[..open].trim_ascii();
-        let (uri, params) = value[open + 1..].split_once('>')?;
+        let (uri, params) = cut(&value[open + 1..], b'>')?;
         let params = params.trim_ascii();
         let uri = uri.trim_ascii();
-        let valid = (params.is_empty() || params.starts_with(';')) && uri.contains(':') && !uri.contains('<');
+        let valid = (params.is_empty() || params.starts_with(';'))
+            && cut(uri, b':').is_some()
+            && cut(uri, b'<').is_none();
         valid.then_some(Self {
             display: (!display.is_empty()).then_some(display),
             uri,

@@ -1,6 +1,6 @@
 //! SIP, SIPS and tel URIs.
 
-use crate::text::{Params, is_token, number};
+use crate::text::{Params, cut, is_token, number};
 use crate::{ParseError, Transport};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -77,7 +77,7 @@ pub(crate) fn host_port(text: &str) -> Option<(Host<'_>, Option<u16>)> {
     let text = text.trim_ascii();
     let host_end = match text.strip_prefix('[') {
         Some(_) => text.find(']')? + 1,
-        None => text.find(':').unwrap_or(text.len()),
+        None => memchr::memchr(b':', text.as_bytes()).unwrap_or(text.len()),
     };
     let (host, rest) = text.split_at(host_end);
     let host = Host::parse(host.trim_ascii())?;
@@ -111,7 +111,7 @@ impl<'a> Uri<'a> {
         if raw.bytes().any(illegal) {
             return Err(ParseError::Uri);
         }
-        let (scheme, rest) = raw.split_once(':').ok_or(ParseError::Uri)?;
+        let (scheme, rest) = cut(raw, b':').ok_or(ParseError::Uri)?;
         if !is_token(scheme) || rest.is_empty() {
             return Err(ParseError::Uri);
         }
@@ -133,7 +133,7 @@ impl<'a> Uri<'a> {
         match scheme {
             Scheme::Sip | Scheme::Sips => empty.with_host(rest).ok_or(ParseError::Uri),
             Scheme::Tel => {
-                let (user, params) = rest.split_once(';').unwrap_or((rest, ""));
+                let (user, params) = cut(rest, b';').unwrap_or((rest, ""));
                 Ok(Self { user: Some(user), params: Params::new(params), ..empty })
             }
             Scheme::Other => Ok(empty),
@@ -141,16 +141,16 @@ impl<'a> Uri<'a> {
     }
 
     fn with_host(self, rest: &'a str) -> Option<Self> {
-        let (user, rest) = match rest.split_once('@') {
+        let (user, rest) = match cut(rest, b'@') {
             Some((user, rest)) if !user.is_empty() => (Some(user), rest),
             Some(_) => return None,
             None => (None, rest),
         };
-        let (rest, headers) = match rest.split_once('?') {
+        let (rest, headers) = match cut(rest, b'?') {
             Some((rest, headers)) => (rest, Some(headers)),
             None => (rest, None),
         };
-        let (host, params) = rest.split_once(';').unwrap_or((rest, ""));
+        let (host, params) = cut(rest, b';').unwrap_or((rest, ""));
         let (host, port) = host_port(host)?;
         Some(Self { user, host, port, params: Params::new(params), headers, ..self })
     }

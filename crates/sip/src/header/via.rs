@@ -29,13 +29,13 @@ impl<'a> Via<'a> {
     }
 
     fn read(value: &'a str) -> Option<Self> {
-        let (head, params) = value.split_once(';').unwrap_or((value, ""));
-        let mut parts = head.trim_ascii().splitn(3, '/');
-        let mut part = || parts.next().map(|part| part.trim_ascii());
-        if !part()?.eq_ignore_ascii_case("SIP") || part()? != "2.0" {
+        let (head, params) = text::cut(value, b';').unwrap_or((value, ""));
+        let (name, rest) = text::cut(head.trim_ascii(), b'/')?;
+        let (version, rest) = text::cut(rest, b'/')?;
+        if !name.trim_ascii().eq_ignore_ascii_case("SIP") || version.trim_ascii() != "2.0" {
             return None;
         }
-        let (protocol, sent_by) = part()?.split_once(text::is_blank)?;
+        let (protocol, sent_by) = rest.trim_ascii().split_once(text::is_blank)?;
         let (host, port) = host_port(sent_by)?;
         text::is_token(protocol).then_some(Self {
             protocol,

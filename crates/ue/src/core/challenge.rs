@@ -1,7 +1,7 @@
 //! SM6 to SM7: the card answers the challenge, the kernel takes the new set, the answer leaves over it.
 
 use aka::digest::{DigestAlgorithm, DigestInput, DigestResponse, Nonce, Password, QopInput};
-use aka::{Auts, IsimFailure, IsimResponse};
+use aka::{Auts, IsimFailure, IsimResponse, Rand};
 use sec_agree::{Associations, End, EspKeys, SaSet, SecurityServer};
 use sip::text::quote;
 use sip::{Challenge, Instant, Message, Name};
@@ -27,7 +27,7 @@ impl Ue {
             return self.fail(Failure::BadChallenge("its nonce holds no RAND and AUTN"));
         };
         match self.isim.authenticate(&nonce.rand, &nonce.autn) {
-            Ok(answer) => self.accepted(now, response, &challenge, algorithm, answer),
+            Ok(answer) => self.accepted(now, response, &challenge, (algorithm, nonce.rand), answer),
             Err(failure) => self.refused(now, &challenge, algorithm, failure),
         }
     }
@@ -37,7 +37,7 @@ impl Ue {
         now: Instant,
         response: &Message,
         challenge: &Challenge<'_>,
-        algorithm: DigestAlgorithm,
+        (algorithm, rand): (DigestAlgorithm, Rand),
         answer: IsimResponse,
     ) {
         if self.attempt.as_ref().is_none_or(|attempt| attempt.answering) {
@@ -68,7 +68,7 @@ impl Ue {
         let keys = EspKeys::expand(algorithms, &answer.ck, &answer.ik);
         let (set, lifetime) = self.sets.insert(now, associations, server);
         self.outputs.push_back(Output::InstallSas { set, sas: SaSet::new(associations, keys), lifetime });
-        self.step(Step::Challenged { algorithms, associations: Box::new(associations) });
+        self.step(Step::Challenged { rand, associations: Box::new(associations) });
     }
 
     /// SM7 may leave.

@@ -98,7 +98,8 @@ pub enum Output {
 /// What has happened; the last step of a command is one that [`Step::ends`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    Challenged { algorithms: Algorithms, associations: Box<Associations> },
+    /// The card accepted the challenge with this RAND.
+    Challenged { rand: aka::Rand, associations: Box<Associations> },
     /// The card answered the challenge with AUTS: the network's sequence number is behind.
     SynchronisationFailure,
     Registered(Box<Registration>),

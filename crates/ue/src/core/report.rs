@@ -9,7 +9,9 @@ use super::Step;
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Challenged { algorithms, .. } => write!(f, "challenged; security associations with {algorithms}"),
+            Self::Challenged { associations, .. } => {
+                write!(f, "challenged; security associations with {}", associations.algorithms)
+            }
             Self::SynchronisationFailure => f.write_str("the card refused the sequence number; sent AUTS"),
             Self::Registered(registration) => {
                 let identity = registration.associated_uris.first().map_or("(no identity)", |uri| uri);
@@ -24,10 +26,10 @@ impl fmt::Display for Step {
 impl Step {
     pub fn to_json(&self) -> Value {
         match self {
-            Self::Challenged { algorithms, associations } => json!({
+            Self::Challenged { associations, .. } => json!({
                 "step": "challenged",
-                "alg": algorithms.alg().as_str(),
-                "ealg": algorithms.ealg().as_str(),
+                "alg": associations.algorithms.alg().as_str(),
+                "ealg": associations.algorithms.ealg().as_str(),
                 "sas": associations.iter().map(|sa| json!({
                     "role": sa.role.as_str(),
                     "src": sa.source.ip(),

@@ -4,12 +4,13 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lab::ladder::{Map, Party, Rung};
 use node::wire;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
+
+use crate::ladder::{Map, Party, Rung};
 
 /// Rungs kept; later ones are not drawn.
 const LIMIT: usize = 1000;
@@ -19,8 +20,12 @@ const LIMIT: usize = 1000;
 pub struct Rungs(Arc<Mutex<Vec<Rung>>>);
 
 impl Rungs {
-    pub fn taken(&self) -> Vec<Rung> {
+    pub fn seen(&self) -> Vec<Rung> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -34,7 +39,7 @@ pub struct Observer {
 impl Observer {
     pub fn new() -> (Self, Rungs) {
         let rungs = Rungs::default();
-        (Self { map: lab::plan::map(), rungs: rungs.clone() }, rungs)
+        (Self { map: crate::plan::map(), rungs: rungs.clone() }, rungs)
     }
 
     fn rung(&self, fields: &Fields) -> Option<Rung> {

@@ -1,0 +1,90 @@
+//! The real binaries as processes in a namespace.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use lab::Namespace;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A running binary; killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: &'static str,
+    child: Child,
+    output: tempfile::TempDir,
+}
+
+/// A binary of this workspace; `cargo xtask test` builds them all.
+pub fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    let folder = own.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+    folder.join(name)
+}
+
+impl Process {
+    pub fn start(namespace: &Namespace, name: &'static str, arguments: &[&str], folder: &Path) -> Result<Self> {
+        let output = tempfile::tempdir()?;
+        let file = |name| std::fs::File::create(output.path().join(name));
+        let (stdout, stderr) = (file("stdout")?, file("stderr")?);
+        // A child is born into the namespace of the thread that starts it.
+        let child = namespace.run(|| {
+            let mut command = Command::new(binary(name));
+            command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+            command.spawn().with_context(|| format!("start {}", binary(name).display()))
+        })?;
+        Ok(Self { name, child, output })
+    }
+
+    pub fn stdout(&self) -> String {
+        std::fs::read_to_string(self.output.path().join("stdout")).unwrap_or_default()
+    }
+
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(self.output.path().join("stderr")).unwrap_or_default()
+    }
+
+    /// Waits until the log says so.
+    pub fn wait_for_log(&mut self, words: &str) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.stderr().contains(words) {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended ({status}) before it said {words:?}:\n{}", self.name, self.stderr());
+            }
+            if Instant::now() > deadline {
+                bail!("{} never said {words:?}:\n{}", self.name, self.stderr());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                bail!("{} has not ended within {limit:?}:\n{}{}", self.name, self.stdout(), self.stderr());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// SIGTERM, and the status it ends with.
+    pub fn terminate(&mut self) -> Result<ExitStatus> {
+        kill(Pid::from_raw(i32::try_from(self.child.id())?), Signal::SIGTERM)?;
+        self.wait(Duration::from_secs(20))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

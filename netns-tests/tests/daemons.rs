@@ -1,0 +1,109 @@
+//! The daemons as processes, with the configuration files that the README shows, Cx over Diameter.
+
+use std::net::UdpSocket;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use lab::Network;
+use netns_tests::Process;
+use xfrm::Engine;
+
+/// A copy of `examples/testbed`, so that the HSS's sequence numbers do not land in the repository.
+fn testbed() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/testbed");
+    for entry in std::fs::read_dir(examples).expect("the examples") {
+        let path = entry.expect("an entry").path();
+        std::fs::copy(&path, folder.path().join(path.file_name().expect("a name"))).expect("a copy");
+    }
+    folder
+}
+
+#[test]
+#[ignore = "needs a kernel with ESP"]
+fn the_testbed_of_the_readme_registers_a_ue_and_ends_cleanly() -> Result<()> {
+    let (network, folder) = (Network::new()?, testbed());
+    let start = |namespace, name, config| Process::start(namespace, name, &["--config", config], folder.path());
+    let mut hss = start(&network.core, "hss", "hss.toml")?;
+    hss.wait_for_log("the HSS answers")?;
+    let mut scscf = start(&network.core, "scscf", "scscf.toml")?;
+    scscf.wait_for_log("S-CSCF is ready")?;
+    let mut icscf = start(&network.core, "icscf", "icscf.toml")?;
+    icscf.wait_for_log("I-CSCF is ready")?;
+    let mut pcscf = start(&network.access, "pcscf", "pcscf.toml")?;
+    pcscf.wait_for_log("P-CSCF is ready")?;
+
+    let mut ue = start(&network.ue, "ue", "ue.toml")?;
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !ue.stdout().contains("registered as sip:alice@ims.mnc001.mcc001.3gppnetwork.org") {
+        assert!(std::time::Instant::now() < deadline, "{}{}{}", ue.stdout(), ue.stderr(), pcscf.stderr());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let states = |namespace: &lab::Namespace| namespace.run(|| Ok(Engine::open()?.states()?.len()));
+    assert_eq!((states(&network.ue)?, states(&network.access)?), (4, 4));
+
+    // SIGTERM: the UE de-registers, every daemon ends with success and leaves no state behind.
+    assert!(ue.terminate()?.success(), "{}", ue.stderr());
+    assert!(ue.stdout().contains("de-registered"), "{}", ue.stdout());
+    for daemon in [&mut pcscf, &mut icscf, &mut scscf, &mut hss] {
+        assert!(daemon.terminate()?.success(), "{}", daemon.stderr());
+    }
+    assert_eq!((states(&network.ue)?, states(&network.access)?), (0, 0));
+    for log in [pcscf.stderr(), icscf.stderr(), scscf.stderr(), hss.stderr(), ue.stderr(), ue.stdout()] {
+        assert!(!log.contains("465b5ce8") && !log.contains("cd63cb71"), "a key is in a log");
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a kernel with ESP"]
+fn a_p_cscf_that_answers_garbage_ends_the_ue_with_a_reason() -> Result<()> {
+    let (network, folder) = (Network::new()?, testbed());
+    let config = std::fs::read_to_string(folder.path().join("ue.toml"))? + "patience_seconds = 3\n";
+    std::fs::write(folder.path().join("ue.toml"), config)?;
+    let garbage = network.access.run(|| Ok(UdpSocket::bind("10.10.0.1:5060")?))?;
+    garbage.set_read_timeout(Some(Duration::from_millis(200)))?;
+    let arguments = ["--config", "ue.toml", "--once", "--json"];
+    let mut ue = Process::start(&network.ue, "ue", &arguments, folder.path())?;
+    let mut buffer = [0; 2048];
+    let status = loop {
+        if let Ok((_, from)) = garbage.recv_from(&mut buffer) {
+            garbage.send_to(b"\x00\xffHTTP/1.1 200 OK\r\nnot: sip\r\n\r\n", from)?;
+            garbage.send_to(b"SIP/2.0 401 Unauthorized\r\nVia: nonsense\r\n\r\n", from)?;
+        }
+        if let Ok(status) = ue.wait(Duration::ZERO) {
+            break status;
+        }
+    };
+    assert_eq!(status.code(), Some(1));
+    assert!(ue.stdout().contains(r#""step":"failed""#), "{}", ue.stdout());
+    assert!(ue.stderr().contains("no answer came within 3 s") && ue.stderr().contains("no SIP"), "{}", ue.stderr());
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs a kernel with ESP"]
+fn a_challenge_that_makes_no_sense_ends_the_ue_at_once() -> Result<()> {
+    let (network, folder) = (Network::new()?, testbed());
+    let server = network.access.run(|| Ok(UdpSocket::bind("10.10.0.1:5060")?))?;
+    server.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let mut ue = Process::start(&network.ue, "ue", &["--config", "ue.toml", "--once"], folder.path())?;
+    let mut buffer = [0; 4096];
+    let (length, from) = server.recv_from(&mut buffer)?;
+    let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    let copied: String = request
+        .lines()
+        .filter(|line| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name)))
+        .map(|line| format!("{line}\r\n"))
+        .collect();
+    let answer = format!(
+        "SIP/2.0 401 Unauthorized\r\n{copied}WWW-Authenticate: Digest realm=\"x\", nonce=\"AAAA\", \
+         algorithm=AKAv1-MD5\r\nContent-Length: 0\r\n\r\n"
+    );
+    server.send_to(answer.as_bytes(), from)?;
+    let status = ue.wait(Duration::from_secs(20))?;
+    assert_eq!(status.code(), Some(1));
+    assert!(ue.stderr().contains("its nonce holds no RAND and AUTN"), "{}", ue.stderr());
+    Ok(())
+}
