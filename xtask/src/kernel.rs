@@ -30,7 +30,8 @@ pub struct Job {
 
 #[derive(Debug)]
 pub enum Kernel {
-    Host,
+    /// Programs run through `akasec with-namespaces`, which an ordinary user needs.
+    Host { akasec: PathBuf },
     Guest(GuestKernel),
 }
 
@@ -42,7 +43,7 @@ impl Kernel {
             let probe = Command::new(akasec).arg("probe").output().context("start the ESP probe")?;
             if probe.status.success() {
                 eprintln!("kernel: the host's, it has ESP");
-                return Ok(Self::Host);
+                return Ok(Self::Host { akasec: akasec.to_owned() });
             }
             let reason = String::from_utf8_lossy(&probe.stderr);
             eprintln!("kernel: the host's cannot serve ({}); using the guest kernel", reason.trim());
@@ -53,9 +54,10 @@ impl Kernel {
     /// Runs the job, its output passed on as it comes.
     pub fn run(&self, job: &Job) -> Result<Outcome> {
         match self {
-            Self::Host => {
-                let mut command = Command::new(&job.program);
-                command.args(&job.arguments).envs(job.environment.iter().cloned()).current_dir(cargo::root());
+            Self::Host { akasec } => {
+                let mut command = Command::new(akasec);
+                command.arg("with-namespaces").arg(&job.program).args(&job.arguments);
+                command.envs(job.environment.iter().cloned()).current_dir(cargo::root());
                 let mut child = command.spawn().with_context(|| format!("start {}", job.program.display()))?;
                 let deadline = std::time::Instant::now() + job.limit;
                 loop {

@@ -30,10 +30,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         command.args(["test", "--workspace", "--locked", "--no-fail-fast"]).args(&options.filter);
         passed &= command.status().context("start cargo test")?.success();
     }
-    let build = ["test", "--workspace", "--locked", "--no-run"];
-    let executables = cargo::build(&build)?;
-    let akasec = cargo::build(&["build", "--locked", "--package", "akasec"])?;
-    let akasec = akasec.iter().find(|built| built.target == "akasec").context("find the built akasec")?;
+    let executables = cargo::build(&["test", "--workspace", "--locked", "--no-run"])?;
+    // The suite starts the daemons as processes.
+    let binaries = cargo::build(&["build", "--workspace", "--locked", "--bins"])?;
+    let akasec = binaries.iter().find(|built| built.target == "akasec").context("find the built akasec")?;
     let kernel = Kernel::choose(&options.kernel, &akasec.path)?;
     let suites: Vec<&Executable> =
         executables.iter().filter(|built| NEED_ESP.contains(&built.package.as_str())).collect();
@@ -59,7 +59,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         if passed { "pass" } else { "FAIL" },
         suites.len(),
         match kernel {
-            Kernel::Host => "host's kernel",
+            Kernel::Host { .. } => "host's kernel",
             Kernel::Guest(_) => "guest kernel",
         },
         if failed.is_empty() { String::new() } else { format!("; failed: {}", failed.join(", ")) }
