@@ -22,7 +22,8 @@ pub fn watch() -> Log {
     let log = LOG.get_or_init(|| {
         let (observer, rungs) = Observer::new();
         let text = Text::default();
-        let wire = tracing_subscriber::filter::Targets::new().with_target(node::wire::TARGET, tracing::Level::TRACE);
+        let wire =
+            tracing_subscriber::filter::Targets::new().with_target(node::wire::TARGET, tracing::Level::TRACE);
         let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(text.clone());
         // Everything at trace: what must not be in a log must not be there at any level.
         let everything = EnvFilter::new("trace");

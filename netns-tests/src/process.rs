@@ -25,7 +25,12 @@ pub fn binary(name: &str) -> PathBuf {
 }
 
 impl Process {
-    pub fn start(namespace: &Namespace, name: &'static str, arguments: &[&str], folder: &Path) -> Result<Self> {
+    pub fn start(
+        namespace: &Namespace,
+        name: &'static str,
+        arguments: &[&str],
+        folder: &Path,
+    ) -> Result<Self> {
         let output = tempfile::tempdir()?;
         let file = |name| std::fs::File::create(output.path().join(name));
         let (stdout, stderr) = (file("stdout")?, file("stderr")?);

@@ -24,7 +24,8 @@ fn testbed() -> tempfile::TempDir {
 #[ignore = "needs a kernel with ESP"]
 fn the_testbed_of_the_readme_registers_a_ue_and_ends_cleanly() -> Result<()> {
     let (network, folder) = (Network::new()?, testbed());
-    let start = |namespace, name, config| Process::start(namespace, name, &["--config", config], folder.path());
+    let start =
+        |namespace, name, config| Process::start(namespace, name, &["--config", config], folder.path());
     let mut hss = start(&network.core, "hss", "hss.toml")?;
     hss.wait_for_log("the HSS answers")?;
     let mut scscf = start(&network.core, "scscf", "scscf.toml")?;
@@ -78,7 +79,11 @@ fn a_p_cscf_that_answers_garbage_ends_the_ue_with_a_reason() -> Result<()> {
     };
     assert_eq!(status.code(), Some(1));
     assert!(ue.stdout().contains(r#""step":"failed""#), "{}", ue.stdout());
-    assert!(ue.stderr().contains("no answer came within 3 s") && ue.stderr().contains("no SIP"), "{}", ue.stderr());
+    assert!(
+        ue.stderr().contains("no answer came within 3 s") && ue.stderr().contains("no SIP"),
+        "{}",
+        ue.stderr()
+    );
     Ok(())
 }
 
@@ -94,7 +99,9 @@ fn a_challenge_that_makes_no_sense_ends_the_ue_at_once() -> Result<()> {
     let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
     let copied: String = request
         .lines()
-        .filter(|line| ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name)))
+        .filter(|line| {
+            ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name))
+        })
         .map(|line| format!("{line}\r\n"))
         .collect();
     let answer = format!(

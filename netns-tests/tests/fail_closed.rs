@@ -52,8 +52,10 @@ impl Attack {
     fn take_the_ues_place(&mut self, forged: Associations, keys: EspKeys) {
         self.lab.stop_ues().expect("the UE ends");
         let (server, clients) = plan::ue_ports();
-        let protection = Protection { local: "10.20.0.0".parse().expect("a prefix"), prefix: 16, server, clients };
-        let install = Install { set: SaSet::new(forged, keys), lifetime: Lifetime::new(Duration::from_secs(60)) };
+        let protection =
+            Protection { local: "10.20.0.0".parse().expect("a prefix"), prefix: 16, server, clients };
+        let install =
+            Install { set: SaSet::new(forged, keys), lifetime: Lifetime::new(Duration::from_secs(60)) };
         let forge = move || {
             let mut engine = Engine::open()?;
             engine.protect(&protection)?;
@@ -137,7 +139,8 @@ fn captured() -> (Attack, Vec<u8>) {
     attack.take_the_ues_place(attack.set, attack.keys());
     (0..4).for_each(|_| attack.send_protected());
     let IpAddr::V4(p_cscf) = attack.set.p_cscf_address() else { panic!("this lab speaks IPv4") };
-    let packet = capture_esp(&attack.lab.network().access, p_cscf, || attack.send_protected()).expect("capture");
+    let packet =
+        capture_esp(&attack.lab.network().access, p_cscf, || attack.send_protected()).expect("capture");
     attack.log = watch();
     attack.before = attack.lab.kernel_errors().expect("the counters").1;
     (attack, packet)

@@ -21,7 +21,10 @@ fn occupy(lab: &Lab, first: u32) -> Associations {
         set: SaSet::new(set, EspKeys::placeholder(set.algorithms)),
         lifetime: Lifetime::new(Duration::from_secs(600)),
     };
-    lab.network().access.run(|| Ok(Engine::open()?.install(&[install()]).remove(0)?)).expect("occupy the SPIs");
+    lab.network()
+        .access
+        .run(|| Ok(Engine::open()?.install(&[install()]).remove(0)?))
+        .expect("occupy the SPIs");
     set
 }
 
@@ -31,7 +34,8 @@ fn a_collision_of_one_spi_leaves_nothing_and_tells_the_cause() {
     let log = watch();
     let first = 0x0100_0000;
     // The P-CSCF draws two neighbours of four: one of them always collides.
-    let mut lab = Lab::start(Options { p_cscf_spis: (first, first + 3), ..Options::default() }).expect("a lab");
+    let mut lab =
+        Lab::start(Options { p_cscf_spis: (first, first + 3), ..Options::default() }).expect("a lab");
     let foreign = occupy(&lab, first);
     let finished = lab.command(0, Command::Register).expect("the UE answers");
     let Some(Step::Failed(Failure::Rejected { status, .. })) = finished.last() else {
@@ -43,7 +47,10 @@ fn a_collision_of_one_spi_leaves_nothing_and_tells_the_cause() {
     assert_eq!(held(&at_p_cscf, &foreign), 4, "what is not ours is not touched");
     assert_eq!(at_p_cscf.len(), 4, "the other three states of the set are gone: {at_p_cscf:?}");
     let text = log.text();
-    assert!(text.contains("the kernel did not take the security associations") && text.contains("EEXIST"), "{text}");
+    assert!(
+        text.contains("the kernel did not take the security associations") && text.contains("EEXIST"),
+        "{text}"
+    );
 
     // With the obstacle gone the same UE registers.
     lab.network().access.run(|| Ok(Engine::open()?.remove(&[foreign]).remove(0)?)).expect("free the SPIs");

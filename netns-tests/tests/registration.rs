@@ -22,10 +22,15 @@ fn assert_states(lab: &Lab, set: &Associations, member: u16, rand: aka::Rand) {
     for (end, states) in [("ue", at_ue), ("access", at_p_cscf)] {
         assert_eq!(held(&states, set), 4, "{end} {}", set.algorithms);
         for sa in set.iter() {
-            let state = states.iter().find(|state| state.spi == sa.spi.get() && state.destination == sa.destination);
+            let state =
+                states.iter().find(|state| state.spi == sa.spi.get() && state.destination == sa.destination);
             let state = state.expect("a state with that SPI");
             let has = |key: &[u8]| state.algorithms.iter().any(|algorithm| algorithm.has_key(key));
-            assert!(has(keys.integrity.as_bytes()) || set.algorithms.alg() == Alg::Null, "{end} {}", set.algorithms);
+            assert!(
+                has(keys.integrity.as_bytes()) || set.algorithms.alg() == Alg::Null,
+                "{end} {}",
+                set.algorithms
+            );
             assert!(
                 has(keys.confidentiality.as_bytes()) || set.algorithms.ealg() == Ealg::Null,
                 "{end} {}",
@@ -53,7 +58,10 @@ fn first_and_second_registration(family: Family, transport: TransportChoice) {
     for (member, pair) in (0u16..).zip(Algorithms::ALL) {
         let clear = clear_sip(&lab, &wire, member);
         assert_eq!(clear.len(), 2, "{pair}: {clear:?}");
-        assert!(clear[0].starts_with("REGISTER ") && clear[1].starts_with("SIP/2.0 401 "), "{pair}: {clear:?}");
+        assert!(
+            clear[0].starts_with("REGISTER ") && clear[1].starts_with("SIP/2.0 401 "),
+            "{pair}: {clear:?}"
+        );
         let traffic = &wire[&plan::ue_address(family, member)];
         assert!(traffic.esp_packets >= 2, "{pair}: {traffic:?}");
     }

@@ -115,5 +115,9 @@ fn estimates(folder: &Path, name: &str) -> Result<Vec<(String, Estimate)>> {
 }
 
 fn time(nanoseconds: f64) -> String {
-    if nanoseconds < 1000.0 { format!("{nanoseconds:.0} ns") } else { format!("{:.2} us", nanoseconds / 1000.0) }
+    if nanoseconds < 1000.0 {
+        format!("{nanoseconds:.0} ns")
+    } else {
+        format!("{:.2} us", nanoseconds / 1000.0)
+    }
 }

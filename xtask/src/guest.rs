@@ -46,7 +46,8 @@ impl GuestKernel {
             Some(kernel) => {
                 let kernel = kernel.canonicalize().with_context(|| format!("find {}", kernel.display()))?;
                 // bin/linux.uml -> the folder that holds bin/ and lib/
-                let root = kernel.parent().and_then(Path::parent).context("find the folder of the guest kernel")?;
+                let root =
+                    kernel.parent().and_then(Path::parent).context("find the folder of the guest kernel")?;
                 return Self::in_folder(kernel.clone(), root);
             }
             None => cargo::target().join("guest-kernel"),
@@ -99,7 +100,15 @@ impl GuestKernel {
         let console = fs::File::create(folder.join("console"))?;
         let started = Instant::now();
         let mut guest = Command::new(&self.kernel)
-            .args(["mem=3G", "root=/dev/root", "rootfstype=hostfs", "rw", "con=null", "con0=fd:0,fd:1", "quiet"])
+            .args([
+                "mem=3G",
+                "root=/dev/root",
+                "rootfstype=hostfs",
+                "rw",
+                "con=null",
+                "con0=fd:0,fd:1",
+                "quiet",
+            ])
             .arg(format!("init={}", init.display()))
             .stdin(Stdio::null())
             .stdout(console.try_clone()?)

@@ -16,7 +16,10 @@ use crate::kernel_modules;
 const MODULES: [&str; 6] = ["xfrm_user", "esp4", "esp6", "veth", "dummy", "af_packet"];
 
 pub fn run(job: &Path) -> Result<ExitCode> {
-    anyhow::ensure!(std::process::id() == 1, "guest-init is process 1 of the guest kernel, not a command to call");
+    anyhow::ensure!(
+        std::process::id() == 1,
+        "guest-init is process 1 of the guest kernel, not a command to call"
+    );
     let code = match work(job) {
         Ok(code) => code,
         Err(error) => {
@@ -41,12 +44,14 @@ pub fn run(job: &Path) -> Result<ExitCode> {
 fn work(job: &Path) -> Result<i32> {
     let job: GuestJob = serde_json::from_slice(&fs::read(job).context("read the job")?)?;
     for (kind, at) in [("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/run")] {
-        mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>).with_context(|| format!("mount {at}"))?;
+        mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>)
+            .with_context(|| format!("mount {at}"))?;
     }
     let loader = Path::new("/run/modprobe");
     let call = format!("exec {} guest-modprobe {} \"$@\"", quoted(&own_path()?), quoted(&job.modules));
     write_script(loader, &call)?;
-    fs::write("/proc/sys/kernel/modprobe", loader.as_os_str().as_encoded_bytes()).context("set the module loader")?;
+    fs::write("/proc/sys/kernel/modprobe", loader.as_os_str().as_encoded_bytes())
+        .context("set the module loader")?;
     for module in MODULES {
         // What is built in has no file.
         if let Err(error) = kernel_modules::load(&job.modules, module) {

@@ -31,7 +31,9 @@ pub struct Job {
 #[derive(Debug)]
 pub enum Kernel {
     /// Programs run through `akasec with-namespaces`, which an ordinary user needs.
-    Host { akasec: PathBuf },
+    Host {
+        akasec: PathBuf,
+    },
     Guest(GuestKernel),
 }
 
@@ -58,7 +60,8 @@ impl Kernel {
                 let mut command = Command::new(akasec);
                 command.arg("with-namespaces").arg(&job.program).args(&job.arguments);
                 command.envs(job.environment.iter().cloned()).current_dir(cargo::root());
-                let mut child = command.spawn().with_context(|| format!("start {}", job.program.display()))?;
+                let mut child =
+                    command.spawn().with_context(|| format!("start {}", job.program.display()))?;
                 let deadline = std::time::Instant::now() + job.limit;
                 loop {
                     if let Some(status) = child.try_wait()? {

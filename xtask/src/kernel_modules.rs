@@ -86,7 +86,8 @@ mod tests {
 
     const DEPENDENCIES: &str = "kernel/net/ipv4/esp4.ko: kernel/net/xfrm/xfrm_algo.ko\n\
                                 kernel/net/xfrm/xfrm_algo.ko:\nkernel/crypto/des_generic.ko: kernel/lib/libdes.ko\n";
-    const ALIASES: &str = "alias crypto-des3_ede des_generic\nalias xfrm-type-2-50 esp4\nalias pci:v*d0001 esp4\n";
+    const ALIASES: &str =
+        "alias crypto-des3_ede des_generic\nalias xfrm-type-2-50 esp4\nalias pci:v*d0001 esp4\n";
 
     #[test]
     fn names_and_aliases_are_found_whichever_hyphen_they_use() {

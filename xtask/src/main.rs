@@ -24,7 +24,12 @@ use clap::{Parser, Subcommand};
 ///   cargo xtask test                         every test, on a kernel with ESP
 ///   cargo xtask check                        format, clippy, tidy
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", verbatim_doc_comment, arg_required_else_help = true)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    verbatim_doc_comment,
+    arg_required_else_help = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

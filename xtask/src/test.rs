@@ -42,8 +42,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         eprintln!("netns: {} / {}", suite.package, suite.target);
         let mut arguments = vec!["--ignored".to_owned(), "--test-threads=1".to_owned()];
         arguments.extend(options.filter.clone());
-        let job =
-            Job { program: suite.path.clone(), arguments, environment: environment(), limit: LIMIT };
+        let job = Job { program: suite.path.clone(), arguments, environment: environment(), limit: LIMIT };
         let outcome = kernel.run(&job)?;
         if outcome == Outcome::TimedOut {
             eprintln!("netns: {} did not end within {} s", suite.target, LIMIT.as_secs());

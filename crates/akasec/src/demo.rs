@@ -33,7 +33,8 @@ pub(crate) fn run(options: &Options, log: &LogOptions) -> Result<ExitCode> {
     let level = if log.log == "info" { "warn" } else { &log.log };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let filter = EnvFilter::try_new(level).context("read the log filter")?;
-    let wire = tracing_subscriber::filter::Targets::new().with_target(node::wire::TARGET, tracing::Level::TRACE);
+    let wire =
+        tracing_subscriber::filter::Targets::new().with_target(node::wire::TARGET, tracing::Level::TRACE);
     tracing_subscriber::registry().with(lines.with_filter(filter)).with(observer.with_filter(wire)).init();
 
     let lab_options = options.network.lab()?;
@@ -70,7 +71,9 @@ fn report_on(lab: &Lab, transport: &str, steps: &[Vec<Step>]) -> Result<Report> 
         BTreeMap::from([("ue", report::errors(&ue_errors)), ("p-cscf", report::errors(&p_cscf_errors))]);
     let mut reasons: Vec<String> = registrations.iter().flat_map(RegistrationReport::faults).collect();
     for (namespace, errors) in &kernel_errors {
-        reasons.extend(errors.iter().map(|(name, count)| format!("{namespace}: the kernel counted {name} {count}")));
+        reasons.extend(
+            errors.iter().map(|(name, count)| format!("{namespace}: the kernel counted {name} {count}")),
+        );
     }
     let verdict = if reasons.is_empty() { "pass" } else { "fail" };
     Ok(Report { verdict, reasons, kernel: kernel()?, registrations, kernel_errors })

@@ -78,7 +78,11 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Probe => {
             let capabilities = setup::probe()?;
-            print(&format!("ESP works; IPv4: {}; IPv6: {}\n", names(&capabilities.ipv4), names(&capabilities.ipv6)))?;
+            print(&format!(
+                "ESP works; IPv4: {}; IPv6: {}\n",
+                names(&capabilities.ipv4),
+                names(&capabilities.ipv6)
+            ))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::BenchLoad(options) => load::run(&options),

@@ -72,7 +72,13 @@ pub(crate) struct Evidence<'a> {
 }
 
 impl RegistrationReport {
-    pub(crate) fn new(n: u16, options: &lab::Options, transport: &str, steps: &[Step], evidence: &Evidence<'_>) -> Self {
+    pub(crate) fn new(
+        n: u16,
+        options: &lab::Options,
+        transport: &str,
+        steps: &[Step],
+        evidence: &Evidence<'_>,
+    ) -> Self {
         let registration = steps.iter().rev().find_map(|step| match step {
             Step::Registered(registration) => Some(&**registration),
             _ => None,
@@ -89,7 +95,9 @@ impl RegistrationReport {
             ealg: algorithms.map(|pair| pair.ealg().to_string()).unwrap_or_default(),
             status: status(steps),
             outcome: steps.last().map(ToString::to_string).unwrap_or_default(),
-            sas: registration.map(|registration| sas(&registration.associations, evidence)).unwrap_or_default(),
+            sas: registration
+                .map(|registration| sas(&registration.associations, evidence))
+                .unwrap_or_default(),
             esp_packets,
             clear_sip_messages: clear_sip.len(),
             clear_sip,
@@ -116,8 +124,12 @@ impl RegistrationReport {
         }
         let first_words: Vec<&str> =
             self.clear_sip.iter().map(|line| line.strip_prefix("SIP/2.0 ").unwrap_or(line)).collect();
-        if !matches!(first_words.as_slice(), [request, answer] if request.starts_with("REGISTER ") && answer.starts_with("401 ")) {
-            faults.push(format!("{}: in clear crossed {:?}, not one REGISTER and one 401", self.impi, self.clear_sip));
+        if !matches!(first_words.as_slice(), [request, answer] if request.starts_with("REGISTER ") && answer.starts_with("401 "))
+        {
+            faults.push(format!(
+                "{}: in clear crossed {:?}, not one REGISTER and one 401",
+                self.impi, self.clear_sip
+            ));
         }
         faults
     }
@@ -165,7 +177,6 @@ pub(crate) fn errors(statistics: &Statistics) -> BTreeMap<String, u64> {
     statistics.errors().map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
-
 impl Report {
     pub(crate) fn in_words(&self) -> String {
         let mut out = String::new();
@@ -188,7 +199,8 @@ impl Report {
                 "SA", "from", "to", "SPI", "UE", "P-CSCF"
             );
             for sa in &registration.sas {
-                let count = |packets: Option<u64>| packets.map_or("none".to_owned(), |packets| packets.to_string());
+                let count =
+                    |packets: Option<u64>| packets.map_or("none".to_owned(), |packets| packets.to_string());
                 let end = |address: &str, port: u16| match address.contains(':') {
                     true => format!("[{address}]:{port}"),
                     false => format!("{address}:{port}"),
@@ -212,7 +224,8 @@ impl Report {
             );
         }
         if self.registrations.len() > 3 {
-            let registered = self.registrations.iter().filter(|registration| registration.status == 200).count();
+            let registered =
+                self.registrations.iter().filter(|registration| registration.status == 200).count();
             let _ = writeln!(out, "... {registered} of {} UEs registered\n", self.registrations.len());
         }
         for (namespace, errors) in &self.kernel_errors {

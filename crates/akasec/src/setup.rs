@@ -28,7 +28,8 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn lab(&self) -> Result<lab::Options> {
-        let mut options = lab::Options { ues: self.ues, transport: self.transport(), ..lab::Options::default() };
+        let mut options =
+            lab::Options { ues: self.ues, transport: self.transport(), ..lab::Options::default() };
         if self.family == "ipv6" {
             options.family = Family::V6;
         }
@@ -51,7 +52,8 @@ impl Network {
     fn algorithms(&self) -> Result<Option<Algorithms>> {
         let alg: Option<Alg> = self.alg.as_deref().map(str::parse).transpose().context("read --alg")?;
         let ealg: Option<Ealg> = self.ealg.as_deref().map(str::parse).transpose().context("read --ealg")?;
-        let default = Policy::default().algorithms().first().copied().context("find the default algorithms")?;
+        let default =
+            Policy::default().algorithms().first().copied().context("find the default algorithms")?;
         let (alg, ealg) = match (alg, ealg) {
             (None, None) => return Ok(None),
             (Some(alg), Some(ealg)) => (alg, ealg),

@@ -4,15 +4,16 @@ use std::collections::{HashMap, VecDeque};
 
 use aka::{Impi, Impu};
 use cx::{
-    Answer, LinkError, ServerName, UserAuthorization, UserAuthorizationRequest, UserAuthorizationType, VisitedNetwork,
+    Answer, LinkError, ServerName, UserAuthorization, UserAuthorizationRequest, UserAuthorizationType,
+    VisitedNetwork,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sip::header::PVisitedNetworkId;
 use sip::routing::{self, branch};
 use sip::{
-    ClientId, Contacts, Draft, Flow, Instant, Message, Method, Name, Received, ServerId, Transactions, Transmit,
-    Transport,
+    ClientId, Contacts, Draft, Flow, Instant, Message, Method, Name, Received, ServerId, Transactions,
+    Transmit, Transport,
 };
 
 use crate::{Config, Refusal, SCscf, selection};
@@ -41,10 +42,18 @@ pub enum Output {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    Forwarded { impi: Impi, to: ServerName },
-    Refused { impi: Option<Impi>, refusal: Refusal },
+    Forwarded {
+        impi: Impi,
+        to: ServerName,
+    },
+    Refused {
+        impi: Option<Impi>,
+        refusal: Refusal,
+    },
     /// An S-CSCF did not answer, or wanted the request to go elsewhere.
-    Passed { name: ServerName },
+    Passed {
+        name: ServerName,
+    },
 }
 
 /// A REGISTER under way.
@@ -96,7 +105,9 @@ impl ICscf {
             Input::Timeout => self.transactions.handle_timeout(now),
         }
         while let Some(event) = self.transactions.poll_event() {
-            let (sip::Event::ClientTimeout(id) | sip::Event::ClientTransportError(id)) = event else { continue };
+            let (sip::Event::ClientTimeout(id) | sip::Event::ClientTransportError(id)) = event else {
+                continue;
+            };
             if let Some((register, s_cscf)) = self.forwarded.remove(&id) {
                 self.passed(now, register, s_cscf);
             }
@@ -118,7 +129,9 @@ impl ICscf {
         let trusted = self.config.trusted_peers.contains(&flow.remote.ip());
         match self.transactions.receive(now, flow, self.config.timers, message) {
             //= TS 33.203 Annex J: a UE must not reach the home network around its P-CSCF
-            Received::Request { id, request } if !trusted => self.refuse(now, id, &request, Refusal::UntrustedPeer),
+            Received::Request { id, request } if !trusted => {
+                self.refuse(now, id, &request, Refusal::UntrustedPeer)
+            }
             Received::Request { id, request } => match read(&request, &self.config) {
                 Ok(question) => {
                     let (tried, candidates) = (Vec::new(), VecDeque::new());
@@ -126,7 +139,9 @@ impl ICscf {
                 }
                 Err(refusal) => self.refuse(now, id, &request, refusal),
             },
-            Received::Cancel { id, request, .. } => self.refuse(now, id, &request, Refusal::NoSuchTransaction),
+            Received::Cancel { id, request, .. } => {
+                self.refuse(now, id, &request, Refusal::NoSuchTransaction)
+            }
             Received::Response { id, response } => self.answered(now, id, &response),
             Received::Ack { .. } | Received::Absorbed | Received::Stray(_) | Received::Overloaded(_) => {}
         }
@@ -199,7 +214,8 @@ impl ICscf {
     fn toward(&self, request: &Message, s_cscf: &SCscf, branch: &str) -> Result<(Message, Flow), Refusal> {
         let mut draft = Draft::forward(request);
         routing::consume_routes(request, &mut draft, |uri| {
-            uri.host.ip() == Some(self.config.address.ip()) && uri.port.unwrap_or(5060) == self.config.address.port()
+            uri.host.ip() == Some(self.config.address.ip())
+                && uri.port.unwrap_or(5060) == self.config.address.port()
         })?;
         //= TS 24.229 5.3.1.2: the Request-URI becomes the S-CSCF's
         draft.set_request_uri(s_cscf.name.as_str().to_owned());

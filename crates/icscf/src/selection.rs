@@ -42,13 +42,17 @@ mod tests {
 
     fn chosen(mandatory: &[u32], optional: &[u32], named: &[&str], tried: &[&str]) -> Vec<String> {
         let known = [s_cscf("sip:a", &[1]), s_cscf("sip:b", &[1, 2]), s_cscf("sip:c", &[1, 2, 3])];
-        let names = |names: &[&str]| names.iter().map(|name| ServerName::new(name).unwrap()).collect::<Vec<_>>();
+        let names =
+            |names: &[&str]| names.iter().map(|name| ServerName::new(name).unwrap()).collect::<Vec<_>>();
         let wanted = ServerCapabilities {
             mandatory: mandatory.to_vec(),
             optional: optional.to_vec(),
             server_names: names(named),
         };
-        by_capabilities(&known, &wanted, &names(tried)).iter().map(|s_cscf| s_cscf.name.as_str().to_owned()).collect()
+        by_capabilities(&known, &wanted, &names(tried))
+            .iter()
+            .map(|s_cscf| s_cscf.name.as_str().to_owned())
+            .collect()
     }
 
     #[test]

@@ -39,12 +39,16 @@ pub(crate) fn hss(seed: u64, count: u16) -> Result<Hss<MemoryStore>> {
     let mut csv = Zeroizing::new(String::from("impi,k,opc,amf,sqn,impus\n"));
     for n in 0..count {
         let (k, opc) = keys(seed, n);
-        let hex = |key: &[u8; 16]| Zeroizing::new(key.iter().map(|octet| format!("{octet:02x}")).collect::<String>());
+        let hex = |key: &[u8; 16]| {
+            Zeroizing::new(key.iter().map(|octet| format!("{octet:02x}")).collect::<String>())
+        };
         let (impi, impu, tel) = (plan::impi(n), plan::impu(n), plan::tel(n));
         csv.push_str(&format!("{impi},{},{},0000,000000000000,{impu} {tel}\n", *hex(&k), *hex(&opc)));
     }
     let imported = hss::csv::parse(csv.as_bytes());
-    let imported = imported.map_err(|(line, error)| anyhow::anyhow!("line {line}: {error}")).context("make subscribers")?;
+    let imported = imported
+        .map_err(|(line, error)| anyhow::anyhow!("line {line}: {error}"))
+        .context("make subscribers")?;
     let mut store = MemoryStore::new();
     let range = aka::IndRange::new(0, 31).context("make subscribers")?;
     for hss::csv::Imported { subscriber, sqn } in imported {

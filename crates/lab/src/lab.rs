@@ -1,5 +1,6 @@
 //! A network that can be started, used and measured.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, mpsc as blocking};
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,13 @@ use ue::core::{Command, Step, TransportChoice};
 use ue::fleet::Fleet;
 use xfrm::{Engine, KernelState, Protection, Statistics};
 
+use crate::cards;
 use crate::cx_link::{MeteredLink, Spent};
 use crate::namespace::Namespace;
 use crate::network::Network;
 use crate::plan::{self, Family};
 use crate::role::Role;
 use crate::tap::Tap;
-use crate::cards;
 
 /// What a lab is made of.
 #[derive(Debug, Clone)]
@@ -63,6 +64,39 @@ impl Default for Options {
     }
 }
 
+/// Something for several UEs to do.
+#[derive(Debug)]
+struct Job {
+    command: Command,
+    members: Vec<usize>,
+    at_once: usize,
+}
+
+impl Job {
+    async fn run(self, fleet: &mut Fleet) -> Vec<Finished> {
+        let mut waiting = self.members.into_iter();
+        let mut under_way: HashMap<usize, (Instant, Vec<Step>)> = HashMap::new();
+        let mut all = Vec::new();
+        loop {
+            while under_way.len() < self.at_once.max(1) {
+                let Some(member) = waiting.next() else { break };
+                fleet.command(member, self.command);
+                under_way.insert(member, (Instant::now(), Vec::new()));
+            }
+            if under_way.is_empty() {
+                return all;
+            }
+            let (member, step) = fleet.step().await;
+            let Some((_, steps)) = under_way.get_mut(&member) else { continue };
+            let ends = step.ends();
+            steps.push(step);
+            if ends && let Some((started, steps)) = under_way.remove(&member) {
+                all.push(Finished { member, steps, took: started.elapsed() });
+            }
+        }
+    }
+}
+
 /// A command that is done.
 #[derive(Debug)]
 pub struct Finished {
@@ -97,8 +131,8 @@ pub struct Lab {
     icscf: Role,
     scscf: Role,
     tap: Option<Tap>,
-    commands: mpsc::UnboundedSender<(usize, Command)>,
-    steps: blocking::Receiver<(usize, Step)>,
+    jobs: mpsc::UnboundedSender<Job>,
+    finished: blocking::Receiver<Vec<Finished>>,
     hss_time: [Spent; 2],
     network: Network,
     options: Options,
@@ -115,8 +149,8 @@ impl Lab {
         let (icscf, icscf_spent) = start_icscf(core, hss)?;
         let pcscf = start_pcscf(access, &options)?;
         let tap = if options.tap { Some(Tap::listen(access, plan::ACCESS_LINK)?) } else { None };
-        let (commands, queue) = mpsc::unbounded_channel();
-        let (told, steps) = blocking::channel();
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let (told, finished) = blocking::channel();
         let fleet = start_fleet(ue, &options, queue, told)?;
         Ok(Self {
             fleet: Some(fleet),
@@ -124,8 +158,8 @@ impl Lab {
             icscf,
             scscf,
             tap,
-            commands,
-            steps,
+            jobs,
+            finished,
             hss_time: [icscf_spent, scscf_spent],
             network,
             options,
@@ -153,7 +187,7 @@ impl Lab {
         done.context("the UE tells nothing")
     }
 
-    /// Has many UEs do something, `at_once` at a time; `each` hears of every one that is done.
+    /// Has many UEs do something, `at_once` at a time; `each` hears of every one when all are done.
     pub fn run(
         &mut self,
         command: Command,
@@ -161,26 +195,12 @@ impl Lab {
         at_once: usize,
         mut each: impl FnMut(Finished),
     ) -> Result<()> {
-        let mut waiting = members.into_iter();
-        let mut under_way: std::collections::HashMap<usize, (Instant, Vec<Step>)> = Default::default();
-        loop {
-            while under_way.len() < at_once.max(1) {
-                let Some(member) = waiting.next() else { break };
-                self.commands.send((member, command)).map_err(|_| anyhow!("the UEs have ended"))?;
-                under_way.insert(member, (Instant::now(), Vec::new()));
-            }
-            if under_way.is_empty() {
-                return Ok(());
-            }
-            let patience = self.options.patience * 4;
-            let (member, step) = self.steps.recv_timeout(patience).context("the UEs tell nothing")?;
-            let Some((_, steps)) = under_way.get_mut(&member) else { continue };
-            let ends = step.ends();
-            steps.push(step);
-            if ends && let Some((started, steps)) = under_way.remove(&member) {
-                each(Finished { member, steps, took: started.elapsed() });
-            }
-        }
+        let job = Job { command, members: members.into_iter().collect(), at_once };
+        let patience = self.options.patience * u32::try_from(job.members.len() / at_once.max(1) + 4)?;
+        self.jobs.send(job).map_err(|_| anyhow!("the UEs have ended"))?;
+        let finished = self.finished.recv_timeout(patience).context("the UEs tell nothing")?;
+        finished.into_iter().for_each(&mut each);
+        Ok(())
     }
 
     /// What crossed the wire between UEs and P-CSCF.
@@ -282,8 +302,8 @@ fn start_pcscf(access: &Namespace, options: &Options) -> Result<Role> {
 fn start_fleet(
     namespace: &Namespace,
     options: &Options,
-    mut commands: mpsc::UnboundedReceiver<(usize, Command)>,
-    told: blocking::Sender<(usize, Step)>,
+    mut jobs: mpsc::UnboundedReceiver<Job>,
+    told: blocking::Sender<Vec<Finished>>,
 ) -> Result<Role> {
     let (server_port, client_ports) = plan::ue_ports();
     let mut members = Vec::new();
@@ -316,11 +336,18 @@ fn start_fleet(
         loop {
             tokio::select! {
                 () = shutdown.requested() => break,
-                command = commands.recv() => match command {
-                    Some((member, command)) => fleet.command(member, command),
-                    None => break,
-                },
-                step = fleet.step() => if told.send(step).is_err() { break },
+                job = jobs.recv() => {
+                    let Some(job) = job else { break };
+                    let finished = tokio::select! {
+                        () = shutdown.requested() => break,
+                        finished = job.run(&mut fleet) => finished,
+                    };
+                    if told.send(finished).is_err() {
+                        break;
+                    }
+                }
+                // Between jobs the UEs live on: sets expire, answers are repeated.
+                _ = fleet.step() => {}
             }
         }
         fleet.end()

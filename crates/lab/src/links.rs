@@ -56,7 +56,12 @@ pub(crate) fn route(namespace: &Namespace, prefix: Prefix, gateway: IpAddr) -> R
         _ => anyhow::bail!("route {} over {gateway}: two families", prefix.0),
     };
     with_handle(namespace, async move |handle| {
-        handle.route().add(message).execute().await.with_context(|| format!("route {} over {gateway}", prefix.0))
+        handle
+            .route()
+            .add(message)
+            .execute()
+            .await
+            .with_context(|| format!("route {} over {gateway}", prefix.0))
     })
 }
 
@@ -90,7 +95,8 @@ where
     namespace.run(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let (connection, handle, _) = rtnetlink::new_connection().context("open a route netlink socket")?;
+            let (connection, handle, _) =
+                rtnetlink::new_connection().context("open a route netlink socket")?;
             let connection = tokio::spawn(connection);
             let done = work(handle).await;
             connection.abort();

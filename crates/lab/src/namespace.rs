@@ -36,7 +36,8 @@ impl Namespace {
 
     /// Moves the calling thread into the namespace. What it opens there stays there.
     pub fn enter(&self) -> Result<()> {
-        setns(&*self.file, CloneFlags::CLONE_NEWNET).with_context(|| format!("enter the namespace {}", self.name))
+        setns(&*self.file, CloneFlags::CLONE_NEWNET)
+            .with_context(|| format!("enter the namespace {}", self.name))
     }
 
     /// Runs `work` in the namespace, on a thread of its own.

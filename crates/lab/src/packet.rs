@@ -43,7 +43,8 @@ fn ipv4(packet: &[u8]) -> Option<Packet<'_>> {
     let payload = packet.get(header..length)?;
     let protocol = *packet.get(9)?;
     // A later fragment has no header of the next layer; of ESP it is ESP all the same.
-    let content = if fragment != 0 && protocol != ESP { Content::Payload } else { content(protocol, payload) };
+    let content =
+        if fragment != 0 && protocol != ESP { Content::Payload } else { content(protocol, payload) };
     Some(Packet { source: address(12)?.into(), destination: address(16)?.into(), content })
 }
 

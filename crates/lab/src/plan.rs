@@ -102,9 +102,9 @@ pub fn map() -> Map {
         (I_CSCF.ip(), Party::Icscf),
         (S_CSCF.ip(), Party::Scscf),
     ];
-    let protected = [ue_ports(), p_cscf_ports()].into_iter().flat_map(|(server, clients)| {
-        std::iter::once(server.get()).chain(clients.iter().map(Port::get))
-    });
+    let protected = [ue_ports(), p_cscf_ports()]
+        .into_iter()
+        .flat_map(|(server, clients)| std::iter::once(server.get()).chain(clients.iter().map(Port::get)));
     Map { parties, protected: protected.collect() }
 }
 

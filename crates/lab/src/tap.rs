@@ -97,7 +97,9 @@ fn count(wire: &mut Wire, seen: packet::Packet<'_>) {
         let traffic = wire.entry(address).or_default();
         match &seen.content {
             Content::Esp => traffic.esp_packets += 1,
-            Content::Sip(line) if traffic.clear_sip.len() < KEPT_LINES => traffic.clear_sip.push((*line).to_owned()),
+            Content::Sip(line) if traffic.clear_sip.len() < KEPT_LINES => {
+                traffic.clear_sip.push((*line).to_owned())
+            }
             Content::Sip(_) | Content::Payload => traffic.other += 1,
             Content::Nothing => {}
         }

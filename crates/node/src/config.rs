@@ -55,7 +55,7 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Example {
         #[serde(rename = "listen")]
-        _listen: std::net::SocketAddr,
+        _listen: SocketAddr,
     }
 
     fn load_text(text: &str) -> Result<Example, ConfigError> {

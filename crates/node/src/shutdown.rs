@@ -17,7 +17,8 @@ impl Shutdown {
     /// Ends at SIGTERM or SIGINT. Call inside a runtime.
     pub fn on_signal() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let (handle, shutdown) = Self::new();
         tokio::spawn(async move {
             let name = tokio::select! {

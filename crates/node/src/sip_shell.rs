@@ -61,17 +61,32 @@ pub async fn serve<C: SipCore>(
             match core.poll() {
                 Want::Send(transmit) => send(&mut core, &mut endpoints, &clock, transmit),
                 Want::Ask(id, question) => ask(question, AnswerTo { id, answers: sender.clone() }),
-                Want::Wait(deadline) => match answers.try_recv() {
-                    Ok((id, answer)) => core.answer(clock.now(), id, answer),
-                    Err(_) => break deadline,
-                },
+                Want::Wait(deadline) => {
+                    if let Ok((id, answer)) = answers.try_recv() {
+                        core.answer(clock.now(), id, answer);
+                        continue;
+                    }
+                    let failed = endpoints.flush();
+                    if failed.is_empty() {
+                        break deadline;
+                    }
+                    for (flow, error) in failed {
+                        cannot_send(&mut core, &clock, flow, &error);
+                    }
+                }
             }
         };
-        tokio::select! {
+        let woken = tokio::select! {
             () = shutdown.requested() => return,
-            () = clock.sleep_until(deadline) => core.timeout(clock.now()),
-            Some((id, answer)) = answers.recv() => core.answer(clock.now(), id, answer),
-            arrival = endpoints.next() => {
+            () = clock.sleep_until(deadline) => Woken::Time,
+            Some((id, answer)) = answers.recv() => Woken::Answer(id, answer),
+            arrival = endpoints.next() => Woken::Arrival(arrival),
+        };
+        clock.tick();
+        match woken {
+            Woken::Time => core.timeout(clock.now()),
+            Woken::Answer(id, answer) => core.answer(clock.now(), id, answer),
+            Woken::Arrival(arrival) => {
                 let mut next = Some(arrival);
                 for _ in 0..BATCH {
                     let Some(arrival) = next else { break };
@@ -81,6 +96,12 @@ pub async fn serve<C: SipCore>(
             }
         }
     }
+}
+
+enum Woken<Id, Answer> {
+    Time,
+    Answer(Id, Answer),
+    Arrival(Arrival),
 }
 
 fn take<C: SipCore>(core: &mut C, clock: &Clock, arrival: Arrival) {
@@ -98,15 +119,12 @@ fn take<C: SipCore>(core: &mut C, clock: &Clock, arrival: Arrival) {
 
 fn send<C: SipCore>(core: &mut C, endpoints: &mut Endpoints, clock: &Clock, transmit: Transmit) {
     let flow = transmit.flow;
-    match endpoints.send(transmit) {
-        Ok(()) => {}
-        // A full socket buffer is a lost datagram: the transaction sends it again.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            tracing::debug!(remote = %flow.remote, "the socket is full");
-        }
-        Err(error) => {
-            tracing::debug!(remote = %flow.remote, local = %flow.local, %error, "cannot send");
-            core.transport_failed(clock.now(), flow);
-        }
+    if let Err(error) = endpoints.send(transmit) {
+        cannot_send(core, clock, flow, &error);
     }
+}
+
+fn cannot_send<C: SipCore>(core: &mut C, clock: &Clock, flow: Flow, error: &io::Error) {
+    tracing::debug!(remote = %flow.remote, local = %flow.local, %error, "cannot send");
+    core.transport_failed(clock.now(), flow);
 }

@@ -138,7 +138,8 @@ impl Gm {
         let first = self.client_port_first;
         let client_ports = ClientPorts::new(first, self.client_port_count);
         let wanted = "a multiple of client_port_count, which is a power of two and at least 4";
-        let client_ports = client_ports.filter(|ports| ports.iter().count() >= 4 && !ports.contains(self.server_port));
+        let client_ports =
+            client_ports.filter(|ports| ports.iter().count() >= 4 && !ports.contains(self.server_port));
         let client_ports = client_ports.ok_or_else(|| bad("gm.client_port_first", first, wanted))?;
         Ok(core::GmAddress { clear: SocketAddr::new(self.address, self.port), server_port, client_ports })
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::Context;
 use node::{Arrival, Clock, Endpoints, Shutdown};
 use sip::{Flow, Transmit};
-use xfrm::{Change, Engine, Install, Lifetime, Protection};
+use xfrm::{Change, Engine, Extend, Install, Lifetime, Protection};
 
 use crate::core::{Config, Event, Input, Output, PCscf, SetId};
 
@@ -71,10 +71,15 @@ impl Shell {
     pub async fn run(mut self, mut shutdown: Shutdown) -> anyhow::Result<()> {
         let mut deadline = self.carry_out();
         loop {
-            tokio::select! {
+            let arrival = tokio::select! {
                 () = shutdown.requested() => break,
-                () = self.clock.sleep_until(deadline) => self.core.handle(self.clock.now(), Input::Timeout),
-                arrival = self.endpoints.next() => self.take_batch(arrival),
+                () = self.clock.sleep_until(deadline) => None,
+                arrival = self.endpoints.next() => Some(arrival),
+            };
+            self.clock.tick();
+            match arrival {
+                Some(arrival) => self.take_batch(arrival),
+                None => self.core.handle(self.clock.now(), Input::Timeout),
             }
             deadline = self.carry_out();
         }
@@ -99,7 +104,9 @@ impl Shell {
     /// 400 where the head could be read, over UDP straight back: such a peer has no association to answer over.
     fn answer_malformed(&mut self, flow: Flow, error: sip::ParseError, octets: Vec<u8>) {
         tracing::info!(remote = %flow.remote, local = %flow.local, %error, "not SIP, failed to");
-        if error.answerable() && let Some(response) = sip::refusal(octets, "malformed") {
+        if error.answerable()
+            && let Some(response) = sip::refusal(octets, "malformed")
+        {
             self.send(Transmit { flow, bytes: response.bytes() });
         }
     }
@@ -121,15 +128,20 @@ impl Shell {
                         changes.push(Change::Install { set, install });
                     }
                     Output::ExtendSas { associations, age, lifetime } => {
-                        changes.push(Change::Extend { associations, age, lifetime });
+                        changes.push(Change::Extend(Extend { associations, age, lifetime }));
                     }
                     Output::RemoveSas { associations } => changes.push(Change::Remove { associations }),
                     Output::Event(event) => log(&event),
                     Output::WaitUntil(deadline) => break deadline,
                 }
             };
-            if changes.is_empty() {
+            // Before the kernel changes: an answer leaves over the set that goes after it.
+            let failed = self.endpoints.flush();
+            if changes.is_empty() && failed.is_empty() {
                 return deadline;
+            }
+            for (flow, error) in failed {
+                self.failed(flow, &error);
             }
             for (set, result) in self.engine.carry_out(changes) {
                 let input = match result {
@@ -147,10 +159,6 @@ impl Shell {
     fn send(&mut self, transmit: Transmit) {
         let flow = transmit.flow;
         if let Err(error) = self.endpoints.send(transmit) {
-            // A full socket buffer is a lost datagram: the transaction sends it again.
-            if error.kind() == std::io::ErrorKind::WouldBlock {
-                return tracing::debug!(remote = %flow.remote, "the socket is full");
-            }
             self.failed(flow, &error);
         }
     }

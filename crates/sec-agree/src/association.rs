@@ -143,10 +143,8 @@ mod tests {
         let ue = end("10.9.0.2", 7001, 7002, 1001, 1002);
         let p_cscf = end("10.9.0.1", 6000, 6100, 2001, 2002);
         let set = Associations::new(&ue, &p_cscf, Algorithms::ALL[1]).unwrap();
-        let seen: Vec<String> = set
-            .iter()
-            .map(|sa| format!("{} {} {} {}", sa.role, sa.source, sa.destination, sa.spi))
-            .collect();
+        let seen: Vec<String> =
+            set.iter().map(|sa| format!("{} {} {} {}", sa.role, sa.source, sa.destination, sa.spi)).collect();
         assert_eq!(
             seen,
             [

@@ -87,7 +87,8 @@ fn joined(first: &[u8], second: &[u8]) -> Vec<u8> {
 //= TS 33.203 Annex I: the salt is the last 32 bits of the KDF of TS 33.220 Annex B over CK || IK
 fn derive_salt(fc: u8, p0: &[u8], ck: &Ck, ik: &Ik) -> [u8; 4] {
     let key = Zeroizing::new(joined(ck.as_bytes(), ik.as_bytes()));
-    let mut kdf = Hmac::<Sha256>::new_from_slice(&key).unwrap_or_else(|_| unreachable!("HMAC takes any key length"));
+    let mut kdf =
+        Hmac::<Sha256>::new_from_slice(&key).unwrap_or_else(|_| unreachable!("HMAC takes any key length"));
     kdf.update(&[fc]);
     kdf.update(p0);
     kdf.update(&u16::try_from(p0.len()).unwrap_or(u16::MAX).to_be_bytes());

@@ -51,7 +51,9 @@ impl Mechanism {
         Ok(Self { raw: raw.to_owned(), name, parameters })
     }
 
-    pub(crate) fn parse_all<'a>(values: impl IntoIterator<Item = &'a str>) -> Result<Vec<Self>, SecAgreeError> {
+    pub(crate) fn parse_all<'a>(
+        values: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<Self>, SecAgreeError> {
         let mut mechanisms = Vec::new();
         for value in values {
             if mechanisms.len() == Self::LIMIT {
@@ -68,7 +70,8 @@ impl Mechanism {
     }
 
     pub(crate) fn parameter(&self, name: &'static str) -> Result<Option<&str>, SecAgreeError> {
-        let mut found = self.parameters.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let mut found =
+            self.parameters.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let first = found.next();
         if found.next().is_some() { Err(SecAgreeError::RepeatedParameter { name }) } else { Ok(first) }
     }

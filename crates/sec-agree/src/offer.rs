@@ -36,7 +36,11 @@ impl SecurityClient {
     /// The first protected REGISTER must repeat the offer of the first REGISTER.
     //= TS 33.203 7.2: the Security-Client of SM7 must equal that of SM1
     pub fn verify(&self, repeated: &Self) -> Result<(), SecAgreeError> {
-        if self.mechanisms == repeated.mechanisms { Ok(()) } else { Err(SecAgreeError::SecurityClientMismatch) }
+        if self.mechanisms == repeated.mechanisms {
+            Ok(())
+        } else {
+            Err(SecAgreeError::SecurityClientMismatch)
+        }
     }
 }
 
@@ -152,7 +156,9 @@ fn agreed_setup(mechanisms: &[Mechanism]) -> Result<(Setup, Vec<(u16, Algorithms
         match mechanism.algorithms() {
             Ok(pair) => algorithms.push((q, pair)),
             // A missing alg is bad syntax; an algorithm or mode we do not know leaves the others usable.
-            Err(error @ (SecAgreeError::MissingParameter { .. } | SecAgreeError::RepeatedParameter { .. })) => {
+            Err(
+                error @ (SecAgreeError::MissingParameter { .. } | SecAgreeError::RepeatedParameter { .. }),
+            ) => {
                 return Err(error);
             }
             Err(error) => refused = refused.or(Some(error)),

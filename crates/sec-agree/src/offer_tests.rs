@@ -23,7 +23,9 @@ fn offer_of(algs: &[&str], ealgs: &[&str]) -> SecurityClient {
     let mut lines = Vec::new();
     for alg in algs {
         for ealg in ealgs {
-            lines.push(format!("ipsec-3gpp;alg={alg};ealg={ealg};spi-c=1111;spi-s=2222;port-c=8001;port-s=8000"));
+            lines.push(format!(
+                "ipsec-3gpp;alg={alg};ealg={ealg};spi-c=1111;spi-s=2222;port-c=8001;port-s=8000"
+            ));
         }
     }
     SecurityClient::parse(lines.iter().map(String::as_str)).unwrap()
@@ -33,9 +35,10 @@ fn offer_of(algs: &[&str], ealgs: &[&str]) -> SecurityClient {
 fn sec_1_any_order_and_missing_defaults() {
     let offer = SecurityClient::parse(["port-s=1"]).unwrap_err();
     assert_eq!(offer, SecAgreeError::MalformedMechanism);
-    let offer =
-        SecurityClient::parse([" ipsec-3gpp ; port-s=7002;spi-s=0000001002; port-c=7001;spi-c=4096;alg=hmac-md5-96"])
-            .unwrap();
+    let offer = SecurityClient::parse([
+        " ipsec-3gpp ; port-s=7002;spi-s=0000001002; port-c=7001;spi-c=4096;alg=hmac-md5-96",
+    ])
+    .unwrap();
     assert_eq!(offer.algorithms(), [pair("hmac-md5-96/null")]);
     assert_eq!(offer.setup().spi_c.get(), 4096);
     assert_eq!(offer.setup().spi_s.get(), 1002);
@@ -54,7 +57,10 @@ fn sec_2_what_no_ue_may_ask_for() {
     assert_eq!(refused("mod=trans", "mod=tun"), SecAgreeError::NotTransport);
     assert_eq!(refused("spi-c=1001", "spi-c=255"), SecAgreeError::BadSpi);
     assert_eq!(refused("spi-c=1001", "spi-c=1002"), SecAgreeError::EqualSpis);
-    assert_eq!(refused("spi-c=1001", "spi-c=1001;spi-c=1003"), SecAgreeError::RepeatedParameter { name: "spi-c" });
+    assert_eq!(
+        refused("spi-c=1001", "spi-c=1001;spi-c=1003"),
+        SecAgreeError::RepeatedParameter { name: "spi-c" }
+    );
     assert_eq!(refused("port-c=7001", "port-c=5060"), SecAgreeError::BadPort);
     assert_eq!(refused("port-c=7001", "port-c=7002"), SecAgreeError::EqualPorts);
     assert_eq!(refused("alg=hmac-sha-1-96", "alg=hmac-sha-2"), SecAgreeError::UnknownAlgorithm);
@@ -83,7 +89,8 @@ fn sec_3_choice_of_the_p_cscf() {
     let both = offer_of(&["hmac-sha-1-96", "hmac-md5-96"], &["des-ede3-cbc", "aes-cbc", "null"]);
     let null_only = offer_of(&["hmac-sha-1-96"], &["null"]);
     let default = Policy::default();
-    let old = Policy::new(&[pair("hmac-sha-1-96/aes-cbc"), pair("hmac-md5-96/aes-cbc"), pair("hmac-md5-96/null")]);
+    let old =
+        Policy::new(&[pair("hmac-sha-1-96/aes-cbc"), pair("hmac-md5-96/aes-cbc"), pair("hmac-md5-96/null")]);
     let old = old.unwrap();
     let encrypted = Policy::new(&[pair("null/aes-gcm"), pair("hmac-sha-1-96/aes-cbc")]).unwrap();
     let cases: [(&Policy, &SecurityClient, Option<&str>); 7] = [

@@ -15,7 +15,11 @@ impl Policy {
                 unique.push(*pair);
             }
         }
-        if unique.is_empty() { Err(SecAgreeError::NoCommonAlgorithm) } else { Ok(Self { algorithms: unique }) }
+        if unique.is_empty() {
+            Err(SecAgreeError::NoCommonAlgorithm)
+        } else {
+            Ok(Self { algorithms: unique })
+        }
     }
 
     pub fn algorithms(&self) -> &[Algorithms] {

@@ -62,7 +62,8 @@ pub struct ClientPorts {
 impl ClientPorts {
     /// `None` unless `count` is a power of two, `first` a multiple of it, and no port in it unfit for protection.
     pub fn new(first: u16, count: u16) -> Option<Self> {
-        let aligned = count.is_power_of_two() && first.is_multiple_of(count) && first.checked_add(count - 1).is_some();
+        let aligned =
+            count.is_power_of_two() && first.is_multiple_of(count) && first.checked_add(count - 1).is_some();
         let usable = aligned && (0..count).all(|offset| Port::new(first + offset).is_ok());
         usable.then_some(Self { first, count })
     }

@@ -120,15 +120,19 @@ impl Config {
         let p_cscf: SocketAddr = resolve(&self.p_cscf).await?;
         let impi = Impi::new(&self.impi).map_err(|_| bad("impi", &self.impi, "user@home-domain"))?;
         let impu = Impu::new(&self.impu).map_err(|_| bad("impu", &self.impu, "a sip: or tel: URI"))?;
-        let port = |key, value| Port::new(value).map_err(|_| bad(key, value, "any port but 0, 5060 and 5061"));
+        let port =
+            |key, value| Port::new(value).map_err(|_| bad(key, value, "any port but 0, 5060 and 5061"));
         let server_port = port("server_port", self.server_port)?;
         let wanted = "a multiple of client_port_count, which is a power of two and at least 4";
         let client_ports = ClientPorts::new(self.client_port_first, self.client_port_count)
             .filter(|ports| ports.iter().count() >= 4 && !ports.contains(self.server_port))
             .ok_or_else(|| bad("client_port_first", self.client_port_first, wanted))?;
         let wanted = "pairs such as \"hmac-sha-1-96/aes-cbc\"";
-        let pairs: Result<Vec<Algorithms>, _> =
-            self.algorithms.iter().map(|text| text.parse().map_err(|_| bad("algorithms", text, wanted))).collect();
+        let pairs: Result<Vec<Algorithms>, _> = self
+            .algorithms
+            .iter()
+            .map(|text| text.parse().map_err(|_| bad("algorithms", text, wanted)))
+            .collect();
         let config = core::Config {
             home_domain: self.home_domain.as_deref().unwrap_or(impi.realm()).into(),
             impi,
@@ -162,7 +166,10 @@ fn read_card(path: &Path) -> anyhow::Result<Isim> {
     let card: Card = node::config::load(path).map_err(|error| match error {
         // The parser's words may quote the line, and the line may be a key.
         ConfigError::Malformed { path, line, .. } => {
-            anyhow::anyhow!("read {}:{line}: a card has k, opc or op, and sqn, as quoted hex digits", path.display())
+            anyhow::anyhow!(
+                "read {}:{line}: a card has k, opc or op, and sqn, as quoted hex digits",
+                path.display()
+            )
         }
         other => other.into(),
     })?;
@@ -171,7 +178,10 @@ fn read_card(path: &Path) -> anyhow::Result<Isim> {
     let algorithm = match (&card.opc, &card.op) {
         (Some(opc), None) => Algorithm::milenage(k, Opc::from_hex(opc).with_context(hex("opc"))?),
         (None, Some(op)) => Algorithm::milenage_with_op(k, &Op::from_hex(op).with_context(hex("op"))?),
-        _ => bail!("read {}: exactly one of opc and op is needed; see \"OP or OPc?\" in the README", path.display()),
+        _ => bail!(
+            "read {}: exactly one of opc and op is needed; see \"OP or OPc?\" in the README",
+            path.display()
+        ),
     };
     let sqn = match &card.sqn {
         Some(sqn) => SqnArray::starting_at(Sqn::from_hex(sqn).context("read sqn: 12 hex digits")?),

@@ -8,7 +8,7 @@ use anyhow::Context;
 use node::{Arrival, Clock, Endpoints};
 use sec_agree::Algorithms;
 use sip::{Flow, Instant};
-use xfrm::{Change, Engine, Install, Lifetime, Protection};
+use xfrm::{Change, Engine, Extend, Install, Lifetime, Protection};
 
 use crate::core::{Command, Config, Input, Output, SetId, Step, Ue};
 
@@ -41,7 +41,9 @@ impl Fleet {
     pub fn start(ues: Vec<(Config, Isim)>, protections: Vec<Protection>) -> anyhow::Result<Self> {
         let mut engine = Engine::open().context("start the UE")?;
         for protection in &protections {
-            engine.protect(protection).with_context(|| format!("protect the ports of {}", protection.local))?;
+            engine
+                .protect(protection)
+                .with_context(|| format!("protect the ports of {}", protection.local))?;
         }
         let mut endpoints = Endpoints::new(node::Limits::default());
         let (mut members, mut by_address) = (Vec::new(), HashMap::new());
@@ -92,6 +94,7 @@ impl Fleet {
 
     /// Tells a UE to do something; [`Fleet::step`] tells what became of it.
     pub fn command(&mut self, member: usize, command: Command) {
+        self.clock.tick();
         self.give(member, Input::Command(command));
     }
 
@@ -103,9 +106,14 @@ impl Fleet {
                 return step;
             }
             let deadline = self.deadlines.first().map(|(at, _)| *at);
-            tokio::select! {
-                () = self.clock.sleep_until(deadline) => self.wake(),
-                arrival = self.endpoints.next() => self.take_batch(arrival),
+            let arrival = tokio::select! {
+                () = self.clock.sleep_until(deadline) => None,
+                arrival = self.endpoints.next() => Some(arrival),
+            };
+            self.clock.tick();
+            match arrival {
+                Some(arrival) => self.take_batch(arrival),
+                None => self.wake(),
             }
         }
     }
@@ -161,6 +169,11 @@ impl Fleet {
             for member in std::mem::take(&mut self.stirred) {
                 self.poll(member, &mut changes);
             }
+            // Before the kernel changes: a request leaves over the set that goes after it.
+            for (flow, error) in self.endpoints.flush() {
+                tracing::debug!(local = %flow.local, remote = %flow.remote, %error, "cannot send");
+                self.give_to(flow, Input::TransportFailed { flow });
+            }
             for ((member, set), result) in self.engine.carry_out(changes) {
                 let input = match result {
                     Ok(()) => {
@@ -182,16 +195,14 @@ impl Fleet {
             match entry.ue.poll() {
                 Output::Send(transmit) => {
                     let flow = transmit.flow;
-                    if let Err(error) = self.endpoints.send(transmit)
-                        && error.kind() != std::io::ErrorKind::WouldBlock
-                    {
+                    if let Err(error) = self.endpoints.send(transmit) {
                         tracing::debug!(local = %flow.local, remote = %flow.remote, %error, "cannot send");
                         self.give(member, Input::TransportFailed { flow });
                     }
                 }
                 Output::InstallSas { set, sas, lifetime } => {
                     let client = sas.associations.uc_to_ps.source;
-                    if let Err(error) = self.endpoints.bind_udp(client) {
+                    if let Err(error) = self.bind_client(client) {
                         let cause = format!("bind UDP {client}: {error}").into();
                         self.give(member, Input::SasFailed { set, cause });
                         continue;
@@ -200,10 +211,9 @@ impl Fleet {
                     changes.push(Change::Install { set: (member, set), install });
                 }
                 Output::ExtendSas { associations, age, lifetime } => {
-                    changes.push(Change::Extend { associations, age, lifetime });
+                    changes.push(Change::Extend(Extend { associations, age, lifetime }));
                 }
                 Output::RemoveSas { associations } => {
-                    self.endpoints.unbind(associations.uc_to_ps.source);
                     changes.push(Change::Remove { associations });
                 }
                 Output::Close { local } => self.endpoints.close_connections_from(local),
@@ -211,6 +221,14 @@ impl Fleet {
                 Output::WaitUntil(deadline) => return self.wait(member, deadline),
             }
         }
+    }
+
+    /// A client port is bound at its first use and stays: the port is this UE's as long as it lives.
+    fn bind_client(&mut self, client: SocketAddr) -> std::io::Result<()> {
+        if self.endpoints.is_bound(client) {
+            return Ok(());
+        }
+        self.endpoints.bind_udp(client).map(drop)
     }
 
     fn wait(&mut self, member: usize, deadline: Option<Instant>) {

@@ -4,60 +4,82 @@ use sec_agree::Associations;
 
 use crate::{Engine, Install, XfrmError};
 
+/// Moves the end of life of a set that was installed `age` ago to `lifetime` from now.
+#[derive(Debug, Clone, Copy)]
+pub struct Extend {
+    pub associations: Associations,
+    pub age: Duration,
+    pub lifetime: Duration,
+}
+
 /// Something to do in the kernel. `T` names the set to whoever asked.
 #[derive(Debug)]
 pub enum Change<T> {
     Install { set: T, install: Install },
-    /// Moves the end of life of a set installed `age` ago to `lifetime` from now.
-    Extend { associations: Associations, age: Duration, lifetime: Duration },
+    Extend(Extend),
     Remove { associations: Associations },
 }
 
 impl Engine {
     /// Carries changes out in their order; neighbours of one kind share a batch. Answers what became of the installs,
     /// in order; what goes wrong with the others is logged, since nobody can do better about it.
-    pub fn carry_out<T>(&mut self, changes: impl IntoIterator<Item = Change<T>>) -> Vec<(T, Result<(), XfrmError>)> {
+    pub fn carry_out<T>(
+        &mut self,
+        changes: impl IntoIterator<Item = Change<T>>,
+    ) -> Vec<(T, Result<(), XfrmError>)> {
         let mut results = Vec::new();
-        let (mut sets, mut installs, mut removals) = (Vec::new(), Vec::new(), Vec::new());
+        let mut batch = Batch::default();
         for change in changes {
+            if !batch.takes(&change) {
+                self.flush(&mut batch, &mut results);
+            }
             match change {
                 Change::Install { set, install } => {
-                    self.flush_removals(&mut removals);
-                    sets.push(set);
-                    installs.push(install);
+                    batch.sets.push(set);
+                    batch.installs.push(install);
                 }
-                Change::Remove { associations } => {
-                    self.flush_installs(&mut sets, &mut installs, &mut results);
-                    removals.push(associations);
-                }
-                Change::Extend { associations, age, lifetime } => {
-                    self.flush_installs(&mut sets, &mut installs, &mut results);
-                    self.flush_removals(&mut removals);
-                    if let Err(error) = self.extend(&associations, age, lifetime) {
-                        tracing::warn!(%error, "the lifetime of a set could not be moved");
-                    }
-                }
+                Change::Extend(extend) => batch.extends.push(extend),
+                Change::Remove { associations } => batch.removals.push(associations),
             }
         }
-        self.flush_installs(&mut sets, &mut installs, &mut results);
-        self.flush_removals(&mut removals);
+        self.flush(&mut batch, &mut results);
         results
     }
 
-    fn flush_installs<T>(
-        &mut self,
-        sets: &mut Vec<T>,
-        installs: &mut Vec<Install>,
-        results: &mut Vec<(T, Result<(), XfrmError>)>,
-    ) {
-        results.extend(sets.drain(..).zip(self.install(installs)));
-        installs.clear();
-    }
-
-    fn flush_removals(&mut self, removals: &mut Vec<Associations>) {
-        for error in self.remove(removals).into_iter().filter_map(Result::err) {
+    fn flush<T>(&mut self, batch: &mut Batch<T>, results: &mut Vec<(T, Result<(), XfrmError>)>) {
+        results.extend(batch.sets.drain(..).zip(self.install(&batch.installs)));
+        for error in self.extend(&batch.extends).into_iter().filter_map(Result::err) {
+            tracing::warn!(%error, "the lifetime of a set could not be moved");
+        }
+        for error in self.remove(&batch.removals).into_iter().filter_map(Result::err) {
             tracing::warn!(%error, "a set could not be removed; the kernel removes it at its lifetime");
         }
-        removals.clear();
+        *batch = Batch::default();
+    }
+}
+
+/// Neighbours of one kind.
+struct Batch<T> {
+    sets: Vec<T>,
+    installs: Vec<Install>,
+    extends: Vec<Extend>,
+    removals: Vec<Associations>,
+}
+
+impl<T> Default for Batch<T> {
+    fn default() -> Self {
+        Self { sets: Vec::new(), installs: Vec::new(), extends: Vec::new(), removals: Vec::new() }
+    }
+}
+
+impl<T> Batch<T> {
+    fn takes(&self, change: &Change<T>) -> bool {
+        let (installs, extends, removals) =
+            (self.installs.is_empty(), self.extends.is_empty(), self.removals.is_empty());
+        match change {
+            Change::Install { .. } => extends && removals,
+            Change::Extend(_) => installs && removals,
+            Change::Remove { .. } => installs && extends,
+        }
     }
 }

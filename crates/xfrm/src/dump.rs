@@ -89,7 +89,9 @@ fn algorithms(mut attributes: &[u8]) -> Vec<StateAlgorithm> {
                 AlgAuth::parse(value).ok().map(|alg| (alg.alg_name, alg.alg_trunc_len, alg.alg_key))
             }
             XFRMA_ALG_CRYPT => Alg::parse(value).ok().map(|alg| (alg.alg_name, 0, alg.alg_key)),
-            XFRMA_ALG_AEAD => AlgAead::parse(value).ok().map(|alg| (alg.alg_name, alg.alg_icv_len, alg.alg_key)),
+            XFRMA_ALG_AEAD => {
+                AlgAead::parse(value).ok().map(|alg| (alg.alg_name, alg.alg_icv_len, alg.alg_key))
+            }
             _ => None,
         };
         if let Some((name, icv_bits, key)) = algorithm {

@@ -1,11 +1,9 @@
-use std::time::Duration;
-
 use netlink_packet_xfrm::XfrmMessage;
 use nix::errno::Errno;
 use sec_agree::{Association, Associations, EspKeys, SaSet};
 
 use crate::socket::{Answer, XfrmSocket};
-use crate::{KernelState, Lifetime, Operation, Protection, XfrmError, dump, state};
+use crate::{Extend, KernelState, Lifetime, Operation, Protection, XfrmError, dump, state};
 
 /// A set to install and how long the kernel may keep it.
 #[derive(Debug)]
@@ -43,14 +41,17 @@ impl Engine {
             .iter()
             .flat_map(|Install { set, lifetime }| {
                 let algorithms = set.associations.algorithms;
-                set.associations.iter().map(move |sa| state::add_message(sa, algorithms, &set.keys, *lifetime))
+                set.associations
+                    .iter()
+                    .map(move |sa| state::add_message(sa, algorithms, &set.keys, *lifetime))
             })
             .collect();
         let answers = match self.socket.exchange(&mut messages) {
             Ok(answers) => answers,
             Err(error) => {
                 // Which of the messages the kernel took is unknown: take back all of them.
-                let all: Vec<&Association> = batch.iter().flat_map(|install| install.set.associations.iter()).collect();
+                let all: Vec<&Association> =
+                    batch.iter().flat_map(|install| install.set.associations.iter()).collect();
                 self.roll_back(&all);
                 return batch.iter().map(|_| Err(error.clone())).collect();
             }
@@ -70,7 +71,8 @@ impl Engine {
     }
 
     fn roll_back(&mut self, associations: &[&Association]) {
-        let mut messages: Vec<XfrmMessage> = associations.iter().map(|sa| state::delete_message(sa)).collect();
+        let mut messages: Vec<XfrmMessage> =
+            associations.iter().map(|sa| state::delete_message(sa)).collect();
         let answers = if messages.is_empty() { Ok(Vec::new()) } else { self.socket.exchange(&mut messages) };
         match answers {
             Ok(answers) => {
@@ -80,37 +82,47 @@ impl Engine {
                     }
                 }
             }
-            Err(error) => tracing::error!(%error, "rollback failed; the kernel removes the states at their lifetime"),
+            Err(error) => {
+                tracing::error!(%error, "rollback failed; the kernel removes the states at their lifetime")
+            }
         }
     }
 
     /// Removes all four states. One that is gone already, by its lifetime, is no error.
     pub fn remove(&mut self, sets: &[Associations]) -> Vec<Result<(), XfrmError>> {
-        self.change(sets, Operation::DeleteState, state::delete_message)
+        self.change(sets, Operation::DeleteState, |set| set, |_, sa| state::delete_message(sa))
     }
 
-    /// Moves the end of life of all four states to `remaining` from now, for a set installed `age` ago.
-    pub fn extend(&mut self, set: &Associations, age: Duration, remaining: Duration) -> Result<(), XfrmError> {
-        // The kernel counts from the first installation and keeps the keys it has.
-        let lifetime = Lifetime::new(age + remaining);
-        let keys = EspKeys::placeholder(set.algorithms);
-        let update = |sa: &Association| state::update_message(sa, set.algorithms, &keys, lifetime);
-        self.change(&[*set], Operation::UpdateState, update).remove(0)
+    /// Moves the end of life of all four states of each set.
+    pub fn extend(&mut self, extends: &[Extend]) -> Vec<Result<(), XfrmError>> {
+        self.change(
+            extends,
+            Operation::UpdateState,
+            |extend| &extend.associations,
+            |extend, sa| {
+                // The kernel counts from the first installation and keeps the keys it has.
+                let lifetime = Lifetime::new(extend.age + extend.lifetime);
+                let algorithms = extend.associations.algorithms;
+                state::update_message(sa, algorithms, &EspKeys::placeholder(algorithms), lifetime)
+            },
+        )
     }
 
-    fn change(
+    fn change<T>(
         &mut self,
-        sets: &[Associations],
+        items: &[T],
         operation: Operation,
-        message: impl Fn(&Association) -> XfrmMessage,
+        set: impl Fn(&T) -> &Associations,
+        message: impl Fn(&T, &Association) -> XfrmMessage,
     ) -> Vec<Result<(), XfrmError>> {
-        let mut results = Vec::with_capacity(sets.len());
-        for batch in sets.chunks(Self::BATCH) {
-            let mut messages: Vec<XfrmMessage> = batch.iter().flat_map(Associations::iter).map(&message).collect();
+        let mut results = Vec::with_capacity(items.len());
+        for batch in items.chunks(Self::BATCH) {
+            let mut messages: Vec<XfrmMessage> =
+                batch.iter().flat_map(|item| set(item).iter().map(|sa| message(item, sa))).collect();
             match self.socket.exchange(&mut messages) {
                 Ok(answers) => {
                     let pairs = batch.iter().zip(answers.chunks(4));
-                    results.extend(pairs.map(|(set, answers)| outcome(operation, set, answers)));
+                    results.extend(pairs.map(|(item, answers)| outcome(operation, set(item), answers)));
                 }
                 Err(error) => results.extend(batch.iter().map(|_| Err(error.clone()))),
             }

@@ -47,7 +47,13 @@ pub enum XfrmError {
         explanation: Option<Box<str>>,
     },
     #[error("{operation} for {address} port {port}: the kernel refused: {errno}{}", Explanation(.explanation))]
-    PolicyRefused { operation: Operation, address: IpAddr, port: u16, errno: Errno, explanation: Option<Box<str>> },
+    PolicyRefused {
+        operation: Operation,
+        address: IpAddr,
+        port: u16,
+        errno: Errno,
+        explanation: Option<Box<str>>,
+    },
     #[error("open an XFRM netlink socket: {0}")]
     Socket(Errno),
     #[error("talk to the kernel over XFRM netlink: {0}")]

@@ -23,7 +23,7 @@ mod socket;
 mod state;
 mod statistics;
 
-pub use change::Change;
+pub use change::{Change, Extend};
 pub use dump::{KernelState, StateAlgorithm};
 pub use engine::{Engine, Install};
 pub use error::{Operation, XfrmError};

@@ -30,9 +30,14 @@ impl Protection {
 
     fn selectors(&self) -> impl Iterator<Item = (Direction, u16, u16)> {
         let (server, clients) = ((self.server.get(), 0xffff), (self.clients.first(), self.clients.mask()));
-        [(Direction::Out, clients), (Direction::Out, server), (Direction::In, clients), (Direction::In, server)]
-            .into_iter()
-            .map(|(direction, (port, mask))| (direction, port, mask))
+        [
+            (Direction::Out, clients),
+            (Direction::Out, server),
+            (Direction::In, clients),
+            (Direction::In, server),
+        ]
+        .into_iter()
+        .map(|(direction, (port, mask))| (direction, port, mask))
     }
 
     /// Each message with the port it is about.

@@ -35,7 +35,11 @@ impl Engine {
     }
 
     /// Those of `wanted` that the kernel takes.
-    fn able(&mut self, (ue, p_cscf): (IpAddr, IpAddr), wanted: &[Algorithms]) -> Result<Vec<Algorithms>, XfrmError> {
+    fn able(
+        &mut self,
+        (ue, p_cscf): (IpAddr, IpAddr),
+        wanted: &[Algorithms],
+    ) -> Result<Vec<Algorithms>, XfrmError> {
         let mut able = Vec::new();
         for algorithms in wanted.iter().copied() {
             let Some(associations) = probe_associations(ue, p_cscf, algorithms) else { continue };
@@ -46,8 +50,12 @@ impl Engine {
                     able.push(algorithms);
                     self.remove(&[associations]).remove(0)?;
                 }
-                Err(XfrmError::StateRefused { errno: Errno::EPERM, .. }) => return Err(XfrmError::NoCapNetAdmin),
-                Err(XfrmError::StateRefused { errno: Errno::EPROTONOSUPPORT, .. }) => return Err(XfrmError::NoEsp),
+                Err(XfrmError::StateRefused { errno: Errno::EPERM, .. }) => {
+                    return Err(XfrmError::NoCapNetAdmin);
+                }
+                Err(XfrmError::StateRefused { errno: Errno::EPROTONOSUPPORT, .. }) => {
+                    return Err(XfrmError::NoEsp);
+                }
                 // This pair is beyond the kernel; the others may not be.
                 Err(XfrmError::StateRefused { errno, explanation, .. }) => {
                     tracing::debug!(%algorithms, %errno, ?explanation, "the kernel cannot do this pair");
@@ -75,7 +83,10 @@ fn probe_associations(ue: IpAddr, p_cscf: IpAddr, algorithms: Algorithms) -> Opt
     let end = |address, base: u32| {
         let spi = |offset| Spi::new(base + offset).ok();
         let port = |offset| u16::try_from(base + offset).ok().and_then(|port| Port::new(port).ok());
-        Some(End { address, setup: Setup { spi_c: spi(0)?, spi_s: spi(1)?, port_c: port(0)?, port_s: port(1)? } })
+        Some(End {
+            address,
+            setup: Setup { spi_c: spi(0)?, spi_s: spi(1)?, port_c: port(0)?, port_s: port(1)? },
+        })
     };
     Associations::new(&end(ue, 61000)?, &end(p_cscf, 62000)?, algorithms).ok()
 }

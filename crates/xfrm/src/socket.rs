@@ -46,7 +46,10 @@ impl XfrmSocket {
     }
 
     /// Sends all messages at once and returns the kernel's answer to each; `None` where none came.
-    pub(crate) fn exchange(&mut self, messages: &mut [XfrmMessage]) -> Result<Vec<Option<Answer>>, XfrmError> {
+    pub(crate) fn exchange(
+        &mut self,
+        messages: &mut [XfrmMessage],
+    ) -> Result<Vec<Option<Answer>>, XfrmError> {
         let first = self.sequence.wrapping_add(1);
         for message in messages.iter_mut() {
             self.append(message);
@@ -59,11 +62,13 @@ impl XfrmSocket {
         while missing > 0 {
             let received = self.receive(missing)?;
             for at in 0..received {
-                let Some((sequence, answer)) = self.incoming.get(at).and_then(|bytes| parse_answer(bytes)) else {
+                let Some((sequence, answer)) = self.incoming.get(at).and_then(|bytes| parse_answer(bytes))
+                else {
                     return Err(XfrmError::MalformedAnswer);
                 };
                 // An answer to an earlier, abandoned exchange has a number outside of ours.
-                let place = usize::try_from(sequence.wrapping_sub(first)).ok().and_then(|at| answers.get_mut(at));
+                let place =
+                    usize::try_from(sequence.wrapping_sub(first)).ok().and_then(|at| answers.get_mut(at));
                 if let Some(place @ None) = place {
                     *place = Some(answer);
                     missing -= 1;
@@ -75,7 +80,8 @@ impl XfrmSocket {
 
     fn append(&mut self, message: &mut XfrmMessage) {
         self.sequence = self.sequence.wrapping_add(1);
-        let mut packet = NetlinkMessage::from(std::mem::replace(message, XfrmMessage::Other((0, Vec::new()))));
+        let mut packet =
+            NetlinkMessage::from(std::mem::replace(message, XfrmMessage::Other((0, Vec::new()))));
         packet.header.flags = NLM_F_REQUEST | NLM_F_ACK | create_flags(&packet.payload);
         packet.header.sequence_number = self.sequence;
         packet.finalize();
@@ -109,18 +115,25 @@ impl XfrmSocket {
         let mut headers = MultiHeaders::<NetlinkAddr>::preallocate(at_most, None);
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             self.incoming[..at_most].iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
-        loop {
-            let flags = MsgFlags::MSG_WAITFORONE;
-            match recvmmsg(self.socket.as_raw_fd(), &mut headers, slices.iter_mut(), flags, None) {
-                Ok(results) => return Ok(results.count()),
-                Err(Errno::EINTR) => return Ok(0),
-                Err(errno) => return Err(XfrmError::Netlink(errno)),
-            }
+        match recvmmsg(
+            self.socket.as_raw_fd(),
+            &mut headers,
+            slices.iter_mut(),
+            MsgFlags::MSG_WAITFORONE,
+            None,
+        ) {
+            Ok(results) => Ok(results.count()),
+            Err(Errno::EINTR) => Ok(0),
+            Err(errno) => Err(XfrmError::Netlink(errno)),
         }
     }
 
     /// Sends one request and hands every answer message to `each` until the kernel says it is done.
-    pub(crate) fn dump(&mut self, message: &XfrmMessage, mut each: impl FnMut(&[u8])) -> Result<(), XfrmError> {
+    pub(crate) fn dump(
+        &mut self,
+        message: &XfrmMessage,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), XfrmError> {
         use netlink_packet_core::{NLM_F_DUMP, NLMSG_DONE, NLMSG_ERROR};
         let mut packet = NetlinkMessage::from(message.clone());
         self.sequence = self.sequence.wrapping_add(1);

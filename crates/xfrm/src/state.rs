@@ -71,7 +71,12 @@ pub(crate) fn delete_by_id(destination: IpAddr, spi: u32) -> XfrmMessage {
     })
 }
 
-fn message(association: &Association, algorithms: Algorithms, keys: &EspKeys, lifetime: Lifetime) -> ModifyMessage {
+fn message(
+    association: &Association,
+    algorithms: Algorithms,
+    keys: &EspKeys,
+    lifetime: Lifetime,
+) -> ModifyMessage {
     let (source, destination) = (association.source.ip(), association.destination.ip());
     ModifyMessage {
         user_sa_info: UserSaInfo {

@@ -34,7 +34,8 @@ impl Statistics {
 
     /// What has been counted since `earlier`.
     pub fn since(&self, earlier: &Self) -> Self {
-        let grown = self.0.iter().map(|(name, count)| (name.clone(), count.saturating_sub(earlier.counter(name))));
+        let grown =
+            self.0.iter().map(|(name, count)| (name.clone(), count.saturating_sub(earlier.counter(name))));
         Self(grown.collect())
     }
 }

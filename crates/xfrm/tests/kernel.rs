@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use sec_agree::{Algorithms, Associations, ClientPorts, End, EspKeys, Port, Role, SaSet, Setup, Spi};
-use xfrm::{Engine, Install, Lifetime, Operation, Protection, XfrmError};
+use xfrm::{Engine, Extend, Install, Lifetime, Operation, Protection, XfrmError};
 
 /// Runs `test` in a network namespace of its own, which ends with its thread.
 fn in_namespace(test: impl FnOnce(Engine) + Send + 'static) {
@@ -51,7 +51,8 @@ fn sa_1_four_states_with_their_selectors_keys_and_lifetimes() {
     in_namespace(|mut engine| {
         for (at, algorithms) in (0u16..).zip(Algorithms::ALL) {
             for (ue, p_cscf) in [("10.9.0.2", "10.9.0.1"), ("fd00::2", "fd00::1")] {
-                let (ue, p_cscf) = (end(ue, 7000, 1000 + u32::from(at) * 10), end(p_cscf, 6000, 2000 + u32::from(at) * 10));
+                let (ue, p_cscf) =
+                    (end(ue, 7000, 1000 + u32::from(at) * 10), end(p_cscf, 6000, 2000 + u32::from(at) * 10));
                 let set = set_with(algorithms, &ue, &p_cscf);
                 let associations = set.associations;
                 engine.install(&[install(set, 240)]).remove(0).unwrap();
@@ -59,7 +60,8 @@ fn sa_1_four_states_with_their_selectors_keys_and_lifetimes() {
                 assert_eq!(states.len(), 4);
                 let keys = EspKeys::placeholder(algorithms);
                 for sa in associations.iter() {
-                    let state = states.iter().find(|state| state.spi == sa.spi.get()).expect("a state with that SPI");
+                    let state =
+                        states.iter().find(|state| state.spi == sa.spi.get()).expect("a state with that SPI");
                     assert_eq!((state.source, state.destination), (sa.source, sa.destination), "{}", sa.role);
                     assert_eq!((state.soft_expires, state.hard_expires), (216, 240));
                     assert_eq!(state.replay_window, 32);
@@ -97,7 +99,9 @@ fn a_refused_state_takes_the_other_three_with_it_and_says_why() {
             let third = set_with(SHA1_AES, &end("10.9.0.4", 7000, 1200), &end("10.9.0.1", 6000, 4000));
             let third_associations = third.associations;
             let results = engine.install(&[install(second, 60), install(third, 60)]);
-            let Err(XfrmError::StateRefused { operation, errno, spi, source_address, .. }) = results[0].clone() else {
+            let Err(XfrmError::StateRefused { operation, errno, spi, source_address, .. }) =
+                results[0].clone()
+            else {
                 panic!("refused, not {:?}", results[0])
             };
             assert_eq!((operation, errno), (Operation::AddState, Errno::EEXIST));
@@ -119,14 +123,15 @@ fn sa_8_a_lifetime_is_moved_and_the_keys_stay() {
         let set = set_with(SHA1_AES, &end("10.9.0.2", 7000, 1000), &end("10.9.0.1", 6000, 2000));
         let associations = set.associations;
         engine.install(&[install(set, 240)]).remove(0).unwrap();
-        engine.extend(&associations, Duration::from_secs(10), Duration::from_secs(600_030)).unwrap();
+        let (age, lifetime) = (Duration::from_secs(10), Duration::from_secs(600_030));
+        engine.extend(&[Extend { associations, age, lifetime }]).remove(0).unwrap();
         for state in engine.states().unwrap() {
             assert_eq!(state.hard_expires, 600_040);
             let keys = EspKeys::placeholder(SHA1_AES);
             assert!(state.algorithms.iter().any(|algorithm| algorithm.has_key(keys.integrity.as_bytes())));
         }
         engine.remove(&[associations]).remove(0).unwrap();
-        let error = engine.extend(&associations, Duration::ZERO, Duration::from_secs(1)).unwrap_err();
+        let error = engine.extend(&[Extend { associations, age, lifetime }]).remove(0).unwrap_err();
         assert!(matches!(error, XfrmError::StateRefused { errno: Errno::ESRCH, .. }), "{error}");
         assert_eq!(engine.remove(&[associations]).remove(0), Ok(()), "what is gone is gone");
     });

@@ -44,37 +44,64 @@ impl Default for Limits {
 /// What the sockets have to tell.
 #[derive(Debug)]
 pub enum Arrival {
-    Message { flow: Flow, message: Message },
+    Message {
+        flow: Flow,
+        message: Message,
+    },
     /// Octets that are no SIP message; [`sip::refusal`] may make an answer of them.
-    Malformed { flow: Flow, error: ParseError, octets: Vec<u8> },
+    Malformed {
+        flow: Flow,
+        error: ParseError,
+        octets: Vec<u8>,
+    },
     /// A message could not leave, or its connection ended.
-    Failed { flow: Flow, error: io::Error },
+    Failed {
+        flow: Flow,
+        error: io::Error,
+    },
 }
 
 /// All sockets of one role, in the network namespace of the thread that bound them.
 #[derive(Debug)]
 pub struct Endpoints {
     limits: Limits,
-    udp: HashMap<SocketAddr, (Arc<UdpSocket>, AbortHandle)>,
+    udp: HashMap<SocketAddr, UdpEntry>,
+    /// Local addresses with datagrams that wait for [`Endpoints::flush`], in the order of their first.
+    waiting: Vec<SocketAddr>,
     listeners: HashMap<SocketAddr, AbortHandle>,
     connections: tcp::Connections,
     arrivals: mpsc::Receiver<Arrival>,
     sender: mpsc::Sender<Arrival>,
 }
 
+#[derive(Debug)]
+struct UdpEntry {
+    socket: Arc<UdpSocket>,
+    reader: AbortHandle,
+    outgoing: Vec<udp::Outgoing>,
+}
+
 impl Endpoints {
     pub fn new(limits: Limits) -> Self {
         let (sender, arrivals) = mpsc::channel(limits.queue);
         let connections = tcp::Connections::new(limits, sender.clone());
-        Self { limits, udp: HashMap::new(), listeners: HashMap::new(), connections, arrivals, sender }
+        Self {
+            limits,
+            udp: HashMap::new(),
+            waiting: Vec::new(),
+            listeners: HashMap::new(),
+            connections,
+            arrivals,
+            sender,
+        }
     }
 
     /// Binds UDP and starts reading. Answers the address bound, for port 0.
     pub fn bind_udp(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         let socket = Arc::new(udp::bind(address)?);
-        let local = socket.local_addr()?;
-        let reader = tokio::spawn(udp::read(Arc::clone(&socket), local, self.sender.clone()));
-        self.udp.insert(local, (socket, reader.abort_handle()));
+        let local = if address.port() == 0 { socket.local_addr()? } else { address };
+        let reader = tokio::spawn(udp::read(Arc::clone(&socket), local, self.sender.clone())).abort_handle();
+        self.udp.insert(local, UdpEntry { socket, reader, outgoing: Vec::new() });
         Ok(local)
     }
 
@@ -87,10 +114,15 @@ impl Endpoints {
         Ok(local)
     }
 
+    /// Whether a UDP socket is bound to this address.
+    pub fn is_bound(&self, address: SocketAddr) -> bool {
+        self.udp.contains_key(&address)
+    }
+
     /// Closes the UDP socket and the TCP listener of an address; connections from it stay.
     pub fn unbind(&mut self, address: SocketAddr) {
-        if let Some((_, reader)) = self.udp.remove(&address) {
-            reader.abort();
+        if let Some(entry) = self.udp.remove(&address) {
+            entry.reader.abort();
         }
         if let Some(acceptor) = self.listeners.remove(&address) {
             acceptor.abort();
@@ -115,17 +147,35 @@ impl Endpoints {
     }
 
     /// Sends from exactly the local address of the flow: the port decides about the security association, so no
-    /// other socket may stand in. What goes wrong later comes back as [`Arrival::Failed`].
+    /// other socket may stand in. Datagrams leave with the next [`Endpoints::flush`]; what goes wrong later with a
+    /// connection comes back as [`Arrival::Failed`].
     pub fn send(&mut self, transmit: Transmit) -> io::Result<()> {
         let Transmit { flow, bytes } = transmit;
         match flow.transport {
             Transport::Udp => {
-                let (socket, _) = self.udp.get(&flow.local).ok_or_else(|| no_socket(flow.local))?;
-                udp::send(socket, &bytes, flow.remote)
+                let entry = self.udp.get_mut(&flow.local).ok_or_else(|| no_socket(flow.local))?;
+                if entry.outgoing.is_empty() {
+                    self.waiting.push(flow.local);
+                }
+                entry.outgoing.push(udp::Outgoing { flow, bytes });
+                Ok(())
             }
             Transport::Tcp => self.connections.send(flow, bytes),
             Transport::Tls => Err(io::Error::new(io::ErrorKind::Unsupported, "TLS is not served here")),
         }
+    }
+
+    /// Lets the waiting datagrams leave, those of one socket together. Answers the flows that cannot send. A full
+    /// socket buffer is no failure but a lost datagram: its transaction sends it again.
+    pub fn flush(&mut self) -> Vec<(Flow, io::Error)> {
+        let mut failed = Vec::new();
+        for local in self.waiting.drain(..) {
+            let Some(entry) = self.udp.get_mut(&local) else { continue };
+            failed.extend(udp::send_all(&entry.socket, &entry.outgoing));
+            entry.outgoing.clear();
+        }
+        failed.retain(|(_, error)| error.kind() != io::ErrorKind::WouldBlock);
+        failed
     }
 
     pub fn limits(&self) -> Limits {
@@ -135,7 +185,9 @@ impl Endpoints {
 
 impl Drop for Endpoints {
     fn drop(&mut self) {
-        let readers = self.udp.values().map(|(_, reader)| reader);
+        // What a role said last still leaves.
+        self.flush();
+        let readers = self.udp.values().map(|entry| &entry.reader);
         readers.chain(self.listeners.values()).for_each(AbortHandle::abort);
         self.connections.close_all();
     }

@@ -106,7 +106,9 @@ impl Connections {
             }
             None => self.connect(flow),
         };
-        outgoing.try_send(bytes).map_err(|_| io::Error::new(io::ErrorKind::WouldBlock, "the connection's queue is full"))
+        outgoing
+            .try_send(bytes)
+            .map_err(|_| io::Error::new(io::ErrorKind::WouldBlock, "the connection's queue is full"))
     }
 
     fn connect(&self, flow: Flow) -> mpsc::Sender<Bytes> {
@@ -220,7 +222,8 @@ async fn converse(
         let mut buffer = vec![0; READ_BYTES];
         loop {
             let idle = connections.limits.idle_timeout;
-            let length = timeout(idle, reader.read(&mut buffer)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+            let length =
+                timeout(idle, reader.read(&mut buffer)).await.map_err(|_| io::ErrorKind::TimedOut)??;
             let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
             framer.push(bytes);
             loop {

@@ -5,7 +5,7 @@ use sip::{ClientId, Draft, Flow, Instant, Message, Name, Uri};
 use super::{Arrival, Event, Forwarded, PCscf, Registration, SetId, Stage};
 
 impl PCscf {
-    pub(super) fn from_core(&mut self, now: Instant, id: ClientId, response: Message) {
+    pub(super) fn core_answered(&mut self, now: Instant, id: ClientId, response: Message) {
         let Some(status) = response.status().filter(|status| *status >= 200) else { return };
         let Some(forwarded) = self.forwarded.remove(&id) else { return };
         match status {

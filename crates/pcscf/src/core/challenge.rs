@@ -71,8 +71,10 @@ impl PCscf {
 
     /// The kernel holds all four: SM6 may leave.
     pub(super) fn sas_installed(&mut self, now: Instant, set: SetId) {
-        let (Some(waiting), Some(entry)) = (self.waiting.remove(&set), self.sets.installed(set)) else { return };
-        let (impi, associations) = (entry.impi.clone(), entry.associations);
+        let (Some(waiting), Some(entry)) = (self.waiting.remove(&set), self.sets.installed(set)) else {
+            return;
+        };
+        let (impi, associations) = (entry.impi.clone(), Box::new(entry.associations));
         if let Some(flow) = self.transactions.request_flow(waiting.server) {
             self.event(Event::Challenged { impi, ue: flow.remote, set, associations });
         }

@@ -49,7 +49,10 @@ impl Config {
 
     /// The I-CSCF of a home domain.
     pub(super) fn entry_point(&self, domain: &str) -> Option<SocketAddr> {
-        self.entry_points.iter().find(|(name, _)| name.eq_ignore_ascii_case(domain)).map(|(_, address)| *address)
+        self.entry_points
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(domain))
+            .map(|(_, address)| *address)
     }
 }
 

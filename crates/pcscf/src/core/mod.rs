@@ -18,22 +18,34 @@ use aka::Impi;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sec_agree::{Associations, SaSet, SecurityClient, Spi, SpiPool};
-use sip::{ClientId, Draft, Flow, Instant, Message, Method, Name, Received, ServerId, Timers, Transactions, Transmit};
+use sip::{
+    ClientId, Draft, Flow, Instant, Message, Method, Name, Received, ServerId, Timers, Transactions, Transmit,
+};
 
 pub use self::config::{Config, GmAddress, Limits};
 pub use self::refusal::Refusal;
-pub use self::sa_table::{SetId, Stage};
 use self::sa_table::SaTable;
+pub use self::sa_table::{SetId, Stage};
 
 /// What happens to the P-CSCF.
 #[derive(Debug)]
 pub enum Input {
-    Received { flow: Flow, message: Message },
+    Received {
+        flow: Flow,
+        message: Message,
+    },
     /// The kernel holds all four associations of the set.
-    SasInstalled { set: SetId },
+    SasInstalled {
+        set: SetId,
+    },
     /// The kernel holds none of them.
-    SasFailed { set: SetId, cause: Box<str> },
-    TransportFailed { flow: Flow },
+    SasFailed {
+        set: SetId,
+        cause: Box<str>,
+    },
+    TransportFailed {
+        flow: Flow,
+    },
     Timeout,
 }
 
@@ -42,10 +54,20 @@ pub enum Input {
 pub enum Output {
     Send(Transmit),
     /// Answer with [`Input::SasInstalled`] or [`Input::SasFailed`].
-    InstallSas { set: SetId, sas: SaSet, lifetime: Duration },
+    InstallSas {
+        set: SetId,
+        sas: SaSet,
+        lifetime: Duration,
+    },
     /// Move the end of life of a set that was installed `age` ago.
-    ExtendSas { associations: Associations, age: Duration, lifetime: Duration },
-    RemoveSas { associations: Associations },
+    ExtendSas {
+        associations: Associations,
+        age: Duration,
+        lifetime: Duration,
+    },
+    RemoveSas {
+        associations: Associations,
+    },
     Event(Event),
     WaitUntil(Option<Instant>),
 }
@@ -53,17 +75,49 @@ pub enum Output {
 /// What an operator may want to know. Holds no key.
 #[derive(Debug)]
 pub enum Event {
-    Challenged { impi: Impi, ue: SocketAddr, set: SetId, associations: Associations },
-    Registered { impi: Impi, ue: SocketAddr, set: SetId, expires: u32, initial: bool },
-    Refreshed { impi: Impi, set: SetId, expires: u32 },
-    Deregistered { impi: Impi },
+    Challenged {
+        impi: Impi,
+        ue: SocketAddr,
+        set: SetId,
+        associations: Box<Associations>,
+    },
+    Registered {
+        impi: Impi,
+        ue: SocketAddr,
+        set: SetId,
+        expires: u32,
+        initial: bool,
+    },
+    Refreshed {
+        impi: Impi,
+        set: SetId,
+        expires: u32,
+    },
+    Deregistered {
+        impi: Impi,
+    },
     /// A request of a UE was turned down; a kernel's or peer's own words stand in `cause`.
-    Refused { ue: SocketAddr, impi: Option<Impi>, refusal: Refusal, cause: Option<Box<str>> },
+    Refused {
+        ue: SocketAddr,
+        impi: Option<Impi>,
+        refusal: Refusal,
+        cause: Option<Box<str>>,
+    },
     /// The core network turned the registration down.
-    Rejected { impi: Impi, status: u16 },
-    SetRemoved { impi: Impi, set: SetId, stage: Stage },
+    Rejected {
+        impi: Impi,
+        status: u16,
+    },
+    SetRemoved {
+        impi: Impi,
+        set: SetId,
+        stage: Stage,
+    },
     /// A message that nothing here is entitled to was dropped.
-    Dropped { flow: Flow, reason: &'static str },
+    Dropped {
+        flow: Flow,
+        reason: &'static str,
+    },
 }
 
 /// How a request reached us.
@@ -191,21 +245,26 @@ impl PCscf {
         //= TS 33.203 7.1: the association a message came over is known before anything is read from it
         let arrival = if gm { self.arrival(flow) } else { None };
         if gm && arrival.is_none() {
-            return self.event(Event::Dropped { flow, reason: "it came to a protected port over no association" });
+            return self
+                .event(Event::Dropped { flow, reason: "it came to a protected port over no association" });
         }
         match (self.transactions.receive(now, flow, timers, message), arrival) {
-            (Received::Request { id, request }, Some(arrival)) => self.from_ue(now, id, request, flow, arrival),
+            (Received::Request { id, request }, Some(arrival)) => {
+                self.ue_asked(now, id, request, flow, arrival)
+            }
             (Received::Request { id, request }, None) => {
                 self.refuse(now, id, &request, None, Refusal::MethodNotServed, None);
             }
             (Received::Cancel { id, request, .. }, _) => {
                 self.refuse(now, id, &request, None, Refusal::NoSuchTransaction, None);
             }
-            (Received::Response { id, response }, _) => self.from_core(now, id, response),
+            (Received::Response { id, response }, _) => self.core_answered(now, id, response),
             (Received::Overloaded(_), _) => {
                 self.event(Event::Dropped { flow, reason: "too many transactions are open" });
             }
-            (Received::Stray(_), _) => self.event(Event::Dropped { flow, reason: "no transaction expects it" }),
+            (Received::Stray(_), _) => {
+                self.event(Event::Dropped { flow, reason: "no transaction expects it" })
+            }
             (Received::Ack { .. } | Received::Absorbed, _) => {}
         }
     }
@@ -222,7 +281,7 @@ impl PCscf {
         Some(Arrival::Over(set))
     }
 
-    fn from_ue(&mut self, now: Instant, id: ServerId, request: Message, flow: Flow, arrival: Arrival) {
+    fn ue_asked(&mut self, now: Instant, id: ServerId, request: Message, flow: Flow, arrival: Arrival) {
         if let Arrival::Over(set) = arrival
             && let Some(change) = self.sets.used(now, set)
         {
@@ -283,7 +342,9 @@ impl PCscf {
 
     fn transaction_events(&mut self, now: Instant) {
         while let Some(event) = self.transactions.poll_event() {
-            let (sip::Event::ClientTimeout(id) | sip::Event::ClientTransportError(id)) = event else { continue };
+            let (sip::Event::ClientTimeout(id) | sip::Event::ClientTransportError(id)) = event else {
+                continue;
+            };
             let Some(forwarded) = self.forwarded.remove(&id) else { continue };
             let reply = self.reply_flow(forwarded.flow, forwarded.arrival);
             //= RFC 4320 4.2: never a 408 to a REGISTER
@@ -326,9 +387,11 @@ impl PCscf {
         let own = |address: SocketAddr| uri.host.ip() == Some(address.ip()) && port == address.port();
         own(self.config.mw)
             || uri.host.is(sip::Host::Name(&self.config.host))
-            || self.config.gm.iter().any(|gm| {
-                own(gm.clear) || own(SocketAddr::new(gm.clear.ip(), gm.server_port.get()))
-            })
+            || self
+                .config
+                .gm
+                .iter()
+                .any(|gm| own(gm.clear) || own(SocketAddr::new(gm.clear.ip(), gm.server_port.get())))
     }
 }
 

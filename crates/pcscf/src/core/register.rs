@@ -33,7 +33,14 @@ struct Checked {
 }
 
 impl PCscf {
-    pub(super) fn register(&mut self, now: Instant, id: ServerId, request: Message, flow: Flow, arrival: Arrival) {
+    pub(super) fn register(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        request: Message,
+        flow: Flow,
+        arrival: Arrival,
+    ) {
         let checked = match arrival {
             Arrival::Unprotected => self.check_unprotected(&request, flow),
             Arrival::Over(set) => self.check_protected(&request, flow, set),
@@ -122,7 +129,11 @@ impl PCscf {
                 self.check_offer(&impi, &offer, flow)?;
                 //= TS 33.203 6.1.5: "yes" only over the set of the latest successful authentication
                 let latest = entry.stage == Stage::Current;
-                Ok(Checked { impi, offer: Some(offer), integrity_protected: if latest { "yes" } else { "no" } })
+                Ok(Checked {
+                    impi,
+                    offer: Some(offer),
+                    integrity_protected: if latest { "yes" } else { "no" },
+                })
             }
         }
     }
@@ -150,7 +161,8 @@ impl PCscf {
         let mut draft = Draft::forward(request);
         //= TS 24.229 5.2.2: entries of Route that are ours go first
         routing::consume_routes(request, &mut draft, |uri| self.own_route(uri))?;
-        let home = Uri::parse(request.request_uri().unwrap_or_default()).map_err(|e| Refusal::Routing(e.into()))?;
+        let home =
+            Uri::parse(request.request_uri().unwrap_or_default()).map_err(|e| Refusal::Routing(e.into()))?;
         let to = self.config.entry_point(&home.host.to_string()).ok_or(Refusal::UnknownDomain)?;
         //= TS 33.203 7.2: Security-* and sec-agree stay between UE and P-CSCF
         draft.remove(Name::SecurityClient).remove(Name::SecurityVerify).remove(Name::SecurityServer);

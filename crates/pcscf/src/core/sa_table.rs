@@ -117,7 +117,8 @@ impl SaTable {
 
     /// Whether the subscriber may have one more set besides those that are not an attempt.
     pub(super) fn has_room(&self, impi: &Impi) -> bool {
-        let kept = self.of(impi).filter(|(_, entry)| matches!(entry.stage, Stage::Current | Stage::Old)).count();
+        let kept =
+            self.of(impi).filter(|(_, entry)| matches!(entry.stage, Stage::Current | Stage::Old)).count();
         kept < MAX_SETS
     }
 
@@ -157,8 +158,17 @@ impl SaTable {
         self.deadlines.insert((expires, id));
         let NewSet { impi, associations, client, server, initial } = new;
         let stage = Stage::Installing;
-        let entry =
-            SetEntry { impi, associations, stage, client, server, initial, installed: now, expires, used: false };
+        let entry = SetEntry {
+            impi,
+            associations,
+            stage,
+            client,
+            server,
+            initial,
+            installed: now,
+            expires,
+            used: false,
+        };
         self.sets.insert(id, entry);
         (id, await_auth + KERNEL_MARGIN)
     }
@@ -175,7 +185,8 @@ impl SaTable {
         let Some(entry) = self.sets.get_mut(&id) else { return (Vec::new(), None) };
         entry.stage = Stage::Current;
         let (initial, impi) = (entry.initial, entry.impi.clone());
-        let others: Vec<SetId> = self.of(&impi).map(|(other, _)| other).filter(|other| *other != id).collect();
+        let others: Vec<SetId> =
+            self.of(&impi).map(|(other, _)| other).filter(|other| *other != id).collect();
         let current = |other: &SetId| self.sets.get(other).is_some_and(|entry| entry.stage == Stage::Current);
         //= TS 33.203 7.4.2a: an unprotected initial registration ends all older sets; else the one used stays
         let kept = if initial { None } else { others.iter().copied().find(current) };

@@ -58,7 +58,10 @@ fn clear() -> Flow {
 fn offer(n: u32) -> String {
     let line = |ealg: &str| {
         let (spi, port) = (1000 + n * 10, 7000 + n);
-        format!("ipsec-3gpp;alg=hmac-sha-1-96;ealg={ealg};spi-c={spi};spi-s={};port-c={port};port-s=7100", spi + 1)
+        format!(
+            "ipsec-3gpp;alg=hmac-sha-1-96;ealg={ealg};spi-c={spi};spi-s={};port-c={port};port-s=7100",
+            spi + 1
+        )
     };
     format!("{}, {}", line("aes-cbc"), line("null"))
 }
@@ -78,7 +81,9 @@ impl Bench {
                     outcome.sent.push((flow, Message::parse(bytes.to_vec()).unwrap()));
                 }
                 Output::InstallSas { set, sas, lifetime } => outcome.installs.push((set, sas, lifetime)),
-                Output::ExtendSas { associations, lifetime, .. } => outcome.extended.push((associations, lifetime)),
+                Output::ExtendSas { associations, lifetime, .. } => {
+                    outcome.extended.push((associations, lifetime))
+                }
                 Output::RemoveSas { associations } => outcome.removed.push(associations),
                 Output::Event(event) => self.events.push(event),
                 Output::WaitUntil(_) => return outcome,
@@ -186,7 +191,8 @@ fn reg_1_sm2_has_what_the_core_needs_and_nothing_of_sec_agree() {
         ("Route", "<sip:10.9.0.1:5060;lr>"),
         ("X-Unknown", "kept"),
     ];
-    let request = bench.register("10.9.0.2:5060", r#"nonce="", response="", integrity-protected="yes""#, &forged);
+    let request =
+        bench.register("10.9.0.2:5060", r#"nonce="", response="", integrity-protected="yes""#, &forged);
     let outcome = bench.receive(clear(), request);
     let (flow, sm2) = outcome.only();
     assert_eq!(flow, from_core());

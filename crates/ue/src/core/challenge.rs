@@ -19,7 +19,8 @@ impl Ue {
             Some(Ok(challenge)) => challenge,
             _ => return self.fail(Failure::BadChallenge("it is missing or malformed")),
         };
-        let algorithm = challenge.algorithm.as_deref().and_then(|token| token.parse::<DigestAlgorithm>().ok());
+        let algorithm =
+            challenge.algorithm.as_deref().and_then(|token| token.parse::<DigestAlgorithm>().ok());
         let Some(algorithm) = algorithm else {
             return self.fail(Failure::BadChallenge("its algorithm is not one of AKA"));
         };
@@ -107,7 +108,9 @@ impl Ue {
                 // What the network answers to it changes nothing for us.
                 self.fail(Failure::NetworkAuthentication);
             }
-            IsimFailure::SyncFailure(_) if refused > INVALID_CHALLENGES => self.fail(Failure::Synchronisation),
+            IsimFailure::SyncFailure(_) if refused > INVALID_CHALLENGES => {
+                self.fail(Failure::Synchronisation)
+            }
             IsimFailure::SyncFailure(auts) => {
                 self.step(Step::SynchronisationFailure);
                 let authorization = self.authorization(challenge, algorithm, &Password::empty(), Some(auts));

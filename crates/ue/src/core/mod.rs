@@ -16,7 +16,9 @@ use std::time::Duration;
 use aka::{Impi, Impu, Isim};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use sec_agree::{Algorithms, Associations, ClientPorts, Port, SaSet, SecAgreeError, SecurityClient, Spi, SpiPool};
+use sec_agree::{
+    Algorithms, Associations, ClientPorts, Port, SaSet, SecAgreeError, SecurityClient, Spi, SpiPool,
+};
 use sip::{ClientId, Flow, Instant, Message, Method, Received, Timers, Transactions, Transmit};
 use thiserror::Error;
 
@@ -73,12 +75,24 @@ pub enum Command {
 #[derive(Debug)]
 pub enum Input {
     Command(Command),
-    Received { flow: Flow, message: Message },
+    Received {
+        flow: Flow,
+        message: Message,
+    },
     /// Something that is no SIP came from the P-CSCF.
-    Malformed { flow: Flow },
-    SasInstalled { set: SetId },
-    SasFailed { set: SetId, cause: Box<str> },
-    TransportFailed { flow: Flow },
+    Malformed {
+        flow: Flow,
+    },
+    SasInstalled {
+        set: SetId,
+    },
+    SasFailed {
+        set: SetId,
+        cause: Box<str>,
+    },
+    TransportFailed {
+        flow: Flow,
+    },
     Timeout,
 }
 
@@ -86,11 +100,23 @@ pub enum Input {
 pub enum Output {
     Send(Transmit),
     /// Bind the two local ports of the set, install it, and answer with `SasInstalled` or `SasFailed`.
-    InstallSas { set: SetId, sas: SaSet, lifetime: Duration },
-    ExtendSas { associations: Associations, age: Duration, lifetime: Duration },
-    RemoveSas { associations: Associations },
+    InstallSas {
+        set: SetId,
+        sas: SaSet,
+        lifetime: Duration,
+    },
+    ExtendSas {
+        associations: Associations,
+        age: Duration,
+        lifetime: Duration,
+    },
+    RemoveSas {
+        associations: Associations,
+    },
     /// Close the connections from this address, while their set still lives.
-    Close { local: SocketAddr },
+    Close {
+        local: SocketAddr,
+    },
     Step(Step),
     WaitUntil(Option<Instant>),
 }
@@ -99,7 +125,10 @@ pub enum Output {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// The card accepted the challenge with this RAND.
-    Challenged { rand: aka::Rand, associations: Box<Associations> },
+    Challenged {
+        rand: aka::Rand,
+        associations: Box<Associations>,
+    },
     /// The card answered the challenge with AUTS: the network's sequence number is behind.
     SynchronisationFailure,
     Registered(Box<Registration>),
@@ -233,7 +262,9 @@ impl Ue {
             Input::Command(command) => self.start(now, command),
             Input::Received { flow, message } => self.received(now, flow, message),
             Input::Malformed { flow } => {
-                if let Some(attempt) = self.attempt.as_mut().filter(|_| flow.remote.ip() == self.config.p_cscf.ip()) {
+                if let Some(attempt) =
+                    self.attempt.as_mut().filter(|_| flow.remote.ip() == self.config.p_cscf.ip())
+                {
                     attempt.malformed += 1;
                 }
             }
@@ -295,10 +326,15 @@ impl Ue {
             return;
         }
         //= TS 33.203 7.4.1a: an answer must arrive over the set its request went over
-        if !self.attempt.as_ref().is_some_and(|attempt| attempt.via.may_answer(&self.config, &self.sets, &flow)) {
+        if !self
+            .attempt
+            .as_ref()
+            .is_some_and(|attempt| attempt.via.may_answer(&self.config, &self.sets, &flow))
+        {
             return;
         }
-        if let Received::Response { id, response } = self.transactions.receive(now, flow, self.config.timers, message)
+        if let Received::Response { id, response } =
+            self.transactions.receive(now, flow, self.config.timers, message)
         {
             let expected = self.attempt.as_ref().is_some_and(|attempt| attempt.client == Some(id));
             match response.status() {
@@ -329,8 +365,12 @@ impl Ue {
 
     fn transaction_events(&mut self) {
         while let Some(event) = self.transactions.poll_event() {
-            let (sip::Event::ClientTimeout(id) | sip::Event::ClientTransportError(id)) = event else { continue };
-            let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.client == Some(id)) else { continue };
+            let (sip::Event::ClientTimeout(id) | sip::Event::ClientTransportError(id)) = event else {
+                continue;
+            };
+            let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.client == Some(id)) else {
+                continue;
+            };
             let failure = match event {
                 sip::Event::ClientTimeout(_) => {
                     Failure::NoAnswer { patience: self.config.timers.t1 * 64, malformed: attempt.malformed }

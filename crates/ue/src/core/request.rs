@@ -104,7 +104,13 @@ impl Ue {
         }
     }
 
-    fn register(&self, attempt: &Attempt, authorization: &str, branch: &str, transport: Transport) -> sip::Message {
+    fn register(
+        &self,
+        attempt: &Attempt,
+        authorization: &str,
+        branch: &str,
+        transport: Transport,
+    ) -> sip::Message {
         let config = &self.config;
         let contact = SocketAddr::new(config.address, config.server_port.get());
         let set = match attempt.via {

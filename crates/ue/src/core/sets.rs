@@ -88,7 +88,12 @@ impl Sets {
     }
 
     /// Enters the set of a challenge. The caller has removed an earlier one.
-    pub(super) fn insert(&mut self, now: Instant, associations: Associations, server: SecurityServer) -> (SetId, Duration) {
+    pub(super) fn insert(
+        &mut self,
+        now: Instant,
+        associations: Associations,
+        server: SecurityServer,
+    ) -> (SetId, Duration) {
         self.last += 1;
         let id = SetId(self.last);
         self.temporary = Some(Set { id, associations, server, installed: now, expires: now + AWAIT_AUTH });
@@ -203,7 +208,11 @@ impl Via {
         match self {
             Self::Clear => flow.remote == config.p_cscf && flow.local.ip() == config.address,
             Self::Set(id) => sets.get(id).is_some_and(|set| {
-                let sa = if flow.transport == Transport::Udp { set.associations.pc_to_us } else { set.associations.ps_to_uc };
+                let sa = if flow.transport == Transport::Udp {
+                    set.associations.pc_to_us
+                } else {
+                    set.associations.ps_to_uc
+                };
                 (flow.remote, flow.local) == (sa.source, sa.destination)
             }),
         }
