@@ -10,6 +10,7 @@ use crate::cargo;
 use crate::guest::GuestKernel;
 
 #[derive(Debug, Clone, clap::Args)]
+#[group(id = "kernel")]
 pub struct Options {
     /// Use the guest kernel even where the host's kernel has ESP.
     #[arg(long)]

@@ -11,8 +11,16 @@ use crate::cargo;
 const PURE: [&str; 9] = ["aka", "sip", "sec-agree", "cx", "hss", "pcscf", "icscf", "scscf", "ue"];
 
 /// The shells of crates whose core is pure: binaries, sockets, configuration files, stores.
-const SHELLS: [&str; 8] =
-    ["/main.rs", "/shell.rs", "/fleet.rs", "/file.rs", "/config.rs", "cx/src/peer/", "hss/src/store/", "hss/src/csv"];
+const SHELLS: [&str; 8] = [
+    "/main.rs",
+    "/shell.rs",
+    "/fleet.rs",
+    "/file.rs",
+    "/config.rs",
+    "cx/src/peer/",
+    "hss/src/store/",
+    "hss/src/csv",
+];
 
 /// What a pure file may not name, and why.
 const IMPURE: [(&str, &str); 10] = [

@@ -104,3 +104,15 @@ fn print(text: &str) -> std::io::Result<()> {
     use std::io::Write;
     std::io::stdout().lock().write_all(text.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::Context;
 use node::{Arrival, Clock, Endpoints, Shutdown};
+use sec_agree::Spi;
 use sip::{Flow, Transmit};
 use xfrm::{Change, Engine, Extend, Install, Lifetime, Protection};
 
@@ -63,7 +64,12 @@ impl Shell {
         endpoints.bind_udp(config.mw).with_context(|| format!("bind UDP {}", config.mw))?;
         endpoints.bind_tcp(config.mw).with_context(|| format!("listen on TCP {}", config.mw))?;
         let address = config.mw.ip();
-        let core = PCscf::new(config, node::seed()?);
+        let gm_addresses: Vec<IpAddr> = config.gm.iter().map(|gm| gm.clear.ip()).collect();
+        let mut core = PCscf::new(config, node::seed()?);
+        for address in gm_addresses {
+            let in_use = engine.spis_towards(address).context("read the kernel's states")?;
+            in_use.into_iter().filter_map(|spi| Spi::new(spi).ok()).for_each(|spi| core.reserve_spi(spi));
+        }
         Ok(Self { core, clock: Clock::start(), endpoints, engine, protections, address })
     }
 

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_xfrm::state::GetDumpMessage;
 use netlink_packet_xfrm::{
@@ -47,6 +47,19 @@ impl fmt::Debug for StateAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{} key <secret>", self.name, self.icv_bits)
     }
+}
+
+/// The SPIs of all ESP states towards an address, whosever they are.
+pub(crate) fn spis(socket: &mut XfrmSocket, destination: IpAddr) -> Result<Vec<u32>, XfrmError> {
+    let mut spis = Vec::new();
+    socket.dump(&XfrmMessage::GetDumpSa(GetDumpMessage { nlas: Vec::new() }), |payload| {
+        if let Ok(info) = UserSaInfo::parse(payload)
+            && selector::address_of(&info.id.daddr, info.family) == destination
+        {
+            spis.push(info.id.spi);
+        }
+    })?;
+    Ok(spis)
 }
 
 pub(crate) fn states(socket: &mut XfrmSocket) -> Result<Vec<KernelState>, XfrmError> {

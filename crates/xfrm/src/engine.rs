@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use netlink_packet_xfrm::XfrmMessage;
 use nix::errno::Errno;
 use sec_agree::{Association, Associations, EspKeys, SaSet};
@@ -187,6 +189,11 @@ impl Engine {
             }
         }
         Ok(orphans.len())
+    }
+
+    /// The SPIs in use towards an address of ours, also those of other programs: they must not be drawn.
+    pub fn spis_towards(&mut self, address: IpAddr) -> Result<Vec<u32>, XfrmError> {
+        dump::spis(&mut self.socket, address)
     }
 
     /// Our states in the kernel, without their keys.

@@ -181,6 +181,7 @@ fn a_hundred_sets_in_batches() {
         let associations: Vec<Associations> = sets.iter().map(|install| install.set.associations).collect();
         assert!(engine.install(&sets).iter().all(Result::is_ok));
         assert_eq!(engine.states().unwrap().len(), 400);
+        assert_eq!(engine.spis_towards("10.9.0.1".parse().unwrap()).unwrap().len(), 200);
         assert!(engine.remove(&associations).iter().all(Result::is_ok));
         assert!(engine.states().unwrap().is_empty());
     });

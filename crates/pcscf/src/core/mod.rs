@@ -287,8 +287,11 @@ impl PCscf {
         {
             self.outputs.push_back(change);
         }
+        let reply = self.reply_flow(flow, arrival);
+        if let Some(flow) = reply {
+            self.transactions.reply_over(id, flow);
+        }
         if request.method() != Method::Register {
-            let reply = self.reply_flow(flow, arrival);
             let refusal = match arrival {
                 Arrival::Unprotected => Refusal::Unprotected,
                 Arrival::Over(_) => Refusal::MethodNotServed,

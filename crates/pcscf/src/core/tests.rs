@@ -453,6 +453,22 @@ fn a_core_network_that_is_silent_gives_504() {
 }
 
 #[test]
+fn sip_12_the_100_to_a_protected_request_takes_the_protected_way_too() {
+    let mut bench = Bench::new();
+    let (associations, verify) = bench.challenge(0);
+    bench.sm7(&associations, 0, &verify);
+    let mut to_ue = Vec::new();
+    for _ in 0..20 {
+        let sent = bench.wait(Duration::from_secs(1)).sent;
+        to_ue.extend(sent.into_iter().filter(|(flow, _)| flow.local.ip() == associations.p_cscf_address()));
+    }
+    // RFC 4320: 14 s after the request where T1 is 2 s.
+    let [(flow, trying)] = to_ue.as_slice() else { panic!("one answer, not {to_ue:?}") };
+    assert_eq!(trying.status(), Some(100));
+    assert_eq!((flow.local, flow.remote), (associations.pc_to_us.source, associations.pc_to_us.destination));
+}
+
+#[test]
 fn sa_11_only_register_is_taken_in_clear() {
     let mut bench = Bench::new();
     let text = String::from_utf8(bench.sm1(0).bytes().to_vec()).unwrap().replace("REGISTER", "MESSAGE");

@@ -212,6 +212,13 @@ impl Transactions {
         self.arm_server(id);
     }
 
+    /// Lets whatever the transaction sends by itself (the 100 of RFC 4320) take this flow too.
+    pub fn reply_over(&mut self, id: ServerId, flow: Flow) {
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.reply_flow = flow;
+        }
+    }
+
     /// The shell could not send on this flow: its client transactions end (RFC 3261 8.1.3.1).
     pub fn transport_failed(&mut self, _now: Instant, flow: &Flow) {
         for id in self.by_flow.get(flow).cloned().unwrap_or_default() {
