@@ -1,167 +1,266 @@
-//! Over loopback, on real sockets.
+//! UDP and TCP over the loopback interface.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
-use sip::{ConnectionId, Flow, Method, Transmit, Transport};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use bytes::Bytes;
+use sip::ConnectionId;
 use tokio::time::timeout;
 
 use super::*;
 
-const LOOPBACK: &str = "127.0.0.1:0";
-
-fn message(n: u32) -> String {
-    format!(
-        "REGISTER sip:example SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK{n}\r\nFrom: <sip:a@b>;tag=f\r\n\
-         To: <sip:a@b>\r\nCall-ID: c{n}\r\nCSeq: {n} REGISTER\r\nContent-Length: 0\r\n\r\n"
-    )
-}
+const SHORT: Duration = Duration::from_millis(200);
+const LONG: Duration = Duration::from_secs(10);
 
 fn any() -> SocketAddr {
-    LOOPBACK.parse().unwrap()
+    "127.0.0.1:0".parse().unwrap()
+}
+
+fn request(call_id: &str) -> Bytes {
+    let text = format!(
+        "OPTIONS sip:a@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK{call_id}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:a@b.example>;tag=1\r\nTo: <sip:a@b.example>\r\n\
+         Call-ID: {call_id}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    );
+    text.into()
+}
+
+fn endpoints() -> Endpoints {
+    Endpoints::new(Limits::default())
 }
 
 async fn next(endpoints: &mut Endpoints) -> Arrival {
-    timeout(Duration::from_secs(5), endpoints.next()).await.expect("something arrives")
+    timeout(LONG, endpoints.next()).await.expect("something arrives")
 }
 
-async fn next_message(endpoints: &mut Endpoints) -> (Flow, Message) {
+async fn message(endpoints: &mut Endpoints) -> (Flow, Message) {
     match next(endpoints).await {
         Arrival::Message { flow, message } => (flow, message),
-        other => panic!("a message, not {other:?}"),
+        other => panic!("no message: {other:?}"),
     }
 }
 
-#[tokio::test]
-async fn a_datagram_arrives_with_its_flow_and_an_answer_leaves_from_the_same_address() {
-    let mut endpoints = Endpoints::new(Limits::default());
-    let local = endpoints.bind_udp(any()).unwrap();
-    let peer = UdpSocket::bind(any()).await.unwrap();
-    peer.send_to(b"\r\n\r\n", local).await.unwrap();
-    peer.send_to(message(1).as_bytes(), local).await.unwrap();
-    let (flow, message) = next_message(&mut endpoints).await;
-    assert_eq!(flow, Flow::udp(local, peer.local_addr().unwrap()));
-    assert_eq!(message.method(), Method::Register);
-    // Right after the bind: the first datagram of a new socket is not lost.
-    let mut buffer = [0; 100];
-    for n in 0..40u8 {
-        endpoints.send(Transmit { flow, bytes: vec![n; 10].into() }).unwrap();
-    }
-    assert!(endpoints.flush().is_empty());
-    for n in 0..40u8 {
-        let received = timeout(Duration::from_secs(5), peer.recv_from(&mut buffer)).await.unwrap().unwrap();
-        assert_eq!((received, buffer[0]), ((10, local), n), "in order");
-    }
+async fn nothing(endpoints: &mut Endpoints) {
+    let arrival = timeout(SHORT, endpoints.next()).await;
+    assert!(arrival.is_err(), "{arrival:?}");
 }
 
-#[tokio::test]
-async fn many_datagrams_at_once_all_arrive() {
-    let mut endpoints = Endpoints::new(Limits::default());
-    let local = endpoints.bind_udp(any()).unwrap();
-    let peer = UdpSocket::bind(any()).await.unwrap();
-    for n in 0..100 {
-        peer.send_to(message(n).as_bytes(), local).await.unwrap();
-    }
-    for n in 0..100 {
-        assert_eq!(next_message(&mut endpoints).await.1.call_id(), format!("c{n}"));
-    }
-    peer.send_to(b"garbage", local).await.unwrap();
-    assert!(matches!(next(&mut endpoints).await, Arrival::Malformed { octets, .. } if octets == b"garbage"));
+/// A peer outside this process's runtime: it blocks, so the runtime must have another thread.
+fn peer(server: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(server).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream
 }
 
-#[tokio::test]
-async fn a_datagram_needs_a_socket_of_its_own_address() {
-    let mut endpoints = Endpoints::new(Limits::default());
+fn read_all(stream: &mut TcpStream, length: usize) -> Vec<u8> {
+    let mut octets = vec![0; length];
+    stream.read_exact(&mut octets).unwrap();
+    octets
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_datagram_arrives_and_its_answer_goes_back() {
+    let mut endpoints = endpoints();
     let local = endpoints.bind_udp(any()).unwrap();
     assert!(endpoints.is_bound(local));
+    let socket = UdpSocket::bind(any()).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    let remote = socket.local_addr().unwrap();
+    socket.send_to(&request("udp"), local).unwrap();
+    let (flow, received) = message(&mut endpoints).await;
+    assert_eq!((flow, received.call_id()), (Flow::udp(local, remote), "udp"));
+    endpoints.send(Transmit { flow, bytes: request("one") }).unwrap();
+    endpoints.send(Transmit { flow, bytes: request("two") }).unwrap();
+    assert!(endpoints.flush().is_empty());
+    let mut buffer = [0; 2000];
+    for expected in ["one", "two"] {
+        let (length, from) = socket.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..length], from), (&*request(expected), local));
+    }
+}
+
+#[tokio::test]
+async fn a_datagram_that_is_no_sip_is_malformed_and_a_keep_alive_is_nothing() {
+    let mut endpoints = endpoints();
+    let local = endpoints.bind_udp(any()).unwrap();
+    let socket = UdpSocket::bind(any()).unwrap();
+    for datagram in [&b"\r\n\r\n"[..], b"", b"\0\0", b"garbage"] {
+        socket.send_to(datagram, local).unwrap();
+    }
+    match next(&mut endpoints).await {
+        Arrival::Malformed { flow, octets, .. } => {
+            assert_eq!((flow.local, octets.as_slice()), (local, &b"garbage"[..]));
+        }
+        other => panic!("{other:?}"),
+    }
+    nothing(&mut endpoints).await;
+}
+
+#[tokio::test]
+async fn no_other_socket_stands_in_for_one_that_is_not_bound() {
+    let mut endpoints = endpoints();
+    let local = endpoints.bind_udp(any()).unwrap();
+    let peer = UdpSocket::bind(any()).unwrap().local_addr().unwrap();
     endpoints.unbind(local);
-    let flow = Flow::udp(local, local);
-    let error = endpoints.send(Transmit { flow, bytes: "x".into() }).unwrap_err();
+    assert!(!endpoints.is_bound(local));
+    let error = endpoints.send(Transmit { flow: Flow::udp(local, peer), bytes: request("x") }).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
 }
 
 #[tokio::test]
-async fn a_stream_is_framed_pinged_and_answered_on_its_connection() {
-    let mut endpoints = Endpoints::new(Limits::default());
+async fn a_stream_is_cut_into_messages_however_it_is_segmented() {
+    let mut endpoints = endpoints();
     let local = endpoints.bind_tcp(any()).unwrap();
-    let mut peer = TcpStream::connect(local).await.unwrap();
-    let both = message(1) + &message(2);
-    let (head, tail) = both.split_at(30);
-    peer.write_all(head.as_bytes()).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    peer.write_all(tail.as_bytes()).await.unwrap();
-    let (flow, first) = next_message(&mut endpoints).await;
-    assert_eq!((flow.local, flow.remote), (local, peer.local_addr().unwrap()));
-    assert_eq!(first.call_id(), "c1");
-    assert_eq!(next_message(&mut endpoints).await.1.call_id(), "c2");
-    let mut answer = [0; 6];
-    endpoints.send(Transmit { flow, bytes: "answer".into() }).unwrap();
-    timeout(Duration::from_secs(5), peer.read_exact(&mut answer)).await.unwrap().unwrap();
-    assert_eq!(&answer, b"answer");
-    peer.write_all(b"\r\n\r\n").await.unwrap();
-    let mut pong = [0; 2];
-    timeout(Duration::from_secs(5), peer.read_exact(&mut pong)).await.unwrap().unwrap();
-    assert_eq!(&pong, b"\r\n");
-    // What is no SIP ends the connection, and the core hears of it.
-    peer.write_all(&[0; 200_000]).await.unwrap();
-    let failed = next(&mut endpoints).await;
-    assert!(matches!(failed, Arrival::Failed { .. }), "{failed:?}");
-    let gone = endpoints.send(Transmit { flow, bytes: "late".into() }).unwrap_err();
-    assert_eq!(gone.kind(), io::ErrorKind::NotConnected);
-}
-
-#[tokio::test]
-async fn a_connection_is_opened_from_the_port_asked_for_used_again_and_closed() {
-    let mut endpoints = Endpoints::new(Limits::default());
-    let listener = TcpListener::bind(any()).await.unwrap();
-    // A free port that stays free long enough for a test.
-    let local = std::net::TcpListener::bind(any()).unwrap().local_addr().unwrap();
-    let flow = Flow::tcp(local, listener.local_addr().unwrap());
-    endpoints.send(Transmit { flow, bytes: "one".into() }).unwrap();
-    let (mut peer, from) = timeout(Duration::from_secs(5), listener.accept()).await.unwrap().unwrap();
-    assert_eq!(from, local);
-    endpoints.send(Transmit { flow, bytes: "two".into() }).unwrap();
-    let mut both = [0; 6];
-    timeout(Duration::from_secs(5), peer.read_exact(&mut both)).await.unwrap().unwrap();
-    assert_eq!(&both, b"onetwo");
-    endpoints.close_connections_from(local);
-    assert_eq!(timeout(Duration::from_secs(5), peer.read(&mut both)).await.unwrap().unwrap(), 0);
-}
-
-#[tokio::test]
-async fn a_connection_that_cannot_be_opened_fails_by_the_flow_that_was_asked_for() {
-    let mut endpoints = Endpoints::new(Limits::default());
-    let closed = std::net::TcpListener::bind(any()).unwrap().local_addr().unwrap();
-    let flow = Flow::tcp(any(), closed);
-    endpoints.send(Transmit { flow, bytes: "x".into() }).unwrap();
-    let Arrival::Failed { flow: failed, .. } = next(&mut endpoints).await else { panic!("a failure") };
-    assert_eq!(failed, flow);
-}
-
-#[tokio::test]
-async fn strangers_cannot_hold_more_connections_than_the_limit() {
-    let mut endpoints = Endpoints::new(Limits { connections: 2, ..Limits::default() });
-    let local = endpoints.bind_tcp(any()).unwrap();
-    let mut peers = Vec::new();
-    for _ in 0..2 {
-        peers.push(TcpStream::connect(local).await.unwrap());
+    let mut stream = peer(local);
+    // Three in one segment.
+    stream.write_all(&[request("a"), request("b"), request("c")].concat()).unwrap();
+    for expected in ["a", "b", "c"] {
+        let (flow, received) = message(&mut endpoints).await;
+        assert_eq!((flow.local, flow.remote), (local, stream.local_addr().unwrap()));
+        assert!(flow.connection.is_some());
+        assert_eq!(received.call_id(), expected);
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let mut third = TcpStream::connect(local).await.unwrap();
-    let mut buffer = [0; 1];
-    let read = timeout(Duration::from_secs(5), third.read(&mut buffer)).await.unwrap();
-    assert!(matches!(read, Ok(0) | Err(_)), "closed at once");
-    peers[0].write_all(message(1).as_bytes()).await.unwrap();
-    next_message(&mut endpoints).await;
+    // One in three segments.
+    stream.set_nodelay(true).unwrap();
+    let octets = request("split");
+    for part in [&octets[..10], &octets[10..100]] {
+        stream.write_all(part).unwrap();
+        nothing(&mut endpoints).await;
+    }
+    stream.write_all(&octets[100..]).unwrap();
+    assert_eq!(message(&mut endpoints).await.1.call_id(), "split");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_ping_gets_a_pong_and_is_no_message() {
+    let mut endpoints = endpoints();
+    let local = endpoints.bind_tcp(any()).unwrap();
+    let mut stream = peer(local);
+    stream.write_all(b"\r\n\r\n").unwrap();
+    assert_eq!(read_all(&mut stream, 2), b"\r\n");
+    nothing(&mut endpoints).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_stream_that_is_no_sip_is_closed() {
+    let mut endpoints = endpoints();
+    let local = endpoints.bind_tcp(any()).unwrap();
+    let mut stream = peer(local);
+    let remote = stream.local_addr().unwrap();
+    // No length can be found in it, so nothing that follows can be a message either.
+    stream.write_all(&vec![b'x'; 200_000]).ok();
+    match next(&mut endpoints).await {
+        Arrival::Failed { flow, error } => {
+            assert_eq!(flow, Flow::tcp(local, remote));
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut buffer = [0; 16];
+    assert!(matches!(stream.read(&mut buffer), Ok(0) | Err(_)), "the peer sees the end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_answer_takes_the_connection_of_its_request() {
+    let mut endpoints = endpoints();
+    let local = endpoints.bind_tcp(any()).unwrap();
+    let mut streams = [peer(local), peer(local)];
+    for (n, stream) in streams.iter_mut().enumerate() {
+        stream.write_all(&request(&format!("from-{n}"))).unwrap();
+    }
+    for _ in 0..2 {
+        let (flow, received) = message(&mut endpoints).await;
+        let bytes = request(&received.call_id().replace("from", "back"));
+        endpoints.send(Transmit { flow, bytes }).unwrap();
+    }
+    for (n, stream) in streams.iter_mut().enumerate() {
+        let expected = request(&format!("back-{n}"));
+        assert_eq!(read_all(stream, expected.len()), expected);
+    }
+}
+
+/// A port that nothing uses now.
+fn free_port() -> SocketAddr {
+    TcpListener::bind(any()).unwrap().local_addr().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_connection_leaves_from_the_local_port_asked_for_and_is_used_again() {
+    let listener = TcpListener::bind(any()).unwrap();
+    let (local, remote) = (free_port(), listener.local_addr().unwrap());
+    let mut endpoints = endpoints();
+    let flow = Flow::tcp(local, remote);
+    endpoints.send(Transmit { flow, bytes: request("one") }).unwrap();
+    let (mut stream, from) = listener.accept().unwrap();
+    assert_eq!(from, local);
+    endpoints.send(Transmit { flow, bytes: request("two") }).unwrap();
+    let both = [request("one"), request("two")].concat();
+    assert_eq!(read_all(&mut stream, both.len()), both);
+    // What comes back comes on the connection.
+    stream.write_all(&request("back")).unwrap();
+    let (answer, _) = message(&mut endpoints).await;
+    assert_eq!((answer.local, answer.remote, answer.connection.is_some()), (local, remote, true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn connections_from_one_address_close_and_others_stay() {
+    let listener = TcpListener::bind(any()).unwrap();
+    let remote = listener.local_addr().unwrap();
+    let (gone, kept) = (Flow::tcp(free_port(), remote), Flow::tcp(free_port(), remote));
+    let mut endpoints = endpoints();
+    let mut accepted = Vec::new();
+    for flow in [gone, kept] {
+        endpoints.send(Transmit { flow, bytes: request("x") }).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        read_all(&mut stream, request("x").len());
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        accepted.push(stream);
+    }
+    endpoints.close_connections_from(gone.local);
+    let mut buffer = [0; 16];
+    assert!(matches!(accepted[0].read(&mut buffer), Ok(0) | Err(_)));
+    endpoints.send(Transmit { flow: kept, bytes: request("y") }).unwrap();
+    assert_eq!(read_all(&mut accepted[1], request("y").len()), request("y"));
+    nothing(&mut endpoints).await;
 }
 
 #[tokio::test]
-async fn tls_and_unknown_connections_are_errors_not_silence() {
-    let mut endpoints = Endpoints::new(Limits::default());
-    let flow = Flow { transport: Transport::Tls, ..Flow::tcp(any(), any()) };
-    assert!(endpoints.send(Transmit { flow, bytes: "x".into() }).is_err());
-    let flow = Flow { connection: Some(ConnectionId(99)), ..Flow::tcp(any(), any()) };
-    assert!(endpoints.send(Transmit { flow, bytes: "x".into() }).is_err());
+async fn a_closed_port_fails_the_flow_that_was_asked_for() {
+    let mut endpoints = endpoints();
+    let flow = Flow::tcp(any(), free_port());
+    endpoints.send(Transmit { flow, bytes: request("x") }).unwrap();
+    match next(&mut endpoints).await {
+        Arrival::Failed { flow: failed, error } => {
+            assert_eq!((failed, error.kind()), (flow, io::ErrorKind::ConnectionRefused));
+            assert_eq!(failed.connection, None);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_has_ended_is_not_opened_again_for_an_answer() {
+    let mut endpoints = endpoints();
+    let flow = Flow { connection: Some(ConnectionId(77)), ..Flow::tcp(any(), free_port()) };
+    let error = endpoints.send(Transmit { flow, bytes: request("x") }).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotConnected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_more_connections_than_the_limit_are_held() {
+    let mut endpoints = Endpoints::new(Limits { connections: 1, ..Limits::default() });
+    let local = endpoints.bind_tcp(any()).unwrap();
+    let mut first = peer(local);
+    first.write_all(&request("first")).unwrap();
+    message(&mut endpoints).await;
+    let mut second = peer(local);
+    let mut buffer = [0; 16];
+    assert!(matches!(second.read(&mut buffer), Ok(0) | Err(_)), "one too many is closed");
+    let own = endpoints.send(Transmit { flow: Flow::tcp(any(), local), bytes: request("x") });
+    assert_eq!(own.unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+    // The one that goes makes room.
+    drop(first);
+    assert!(matches!(next(&mut endpoints).await, Arrival::Failed { .. }));
+    peer(local).write_all(&request("third")).unwrap();
+    assert_eq!(message(&mut endpoints).await.1.call_id(), "third");
 }

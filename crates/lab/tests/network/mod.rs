@@ -1,0 +1,464 @@
+//! The whole registration chain as values on a virtual clock: no socket, no kernel, no thread.
+
+mod kernel;
+mod map;
+mod plan;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ::pcscf::core as p;
+use ::ue::core as u;
+use cx::{LinkError, Server};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use sec_agree::{Associations, SaSet};
+use sip::{ConnectionId, Flow, Instant, Message, Transmit, Transport};
+
+use self::map::{line, owner, protects};
+pub use kernel::Kernel;
+pub use map::Node;
+pub use plan::{Options, Wire};
+
+/// A message as it left a node.
+#[derive(Debug)]
+pub struct Sent {
+    pub from: Node,
+    pub to: Node,
+    pub flow: Flow,
+    /// It left inside ESP.
+    pub protected: bool,
+    pub message: Message,
+}
+
+#[derive(Debug)]
+enum Happening {
+    Arrives { to: Node, flow: Flow, message: Message, esp: Option<(sec_agree::Spi, kernel::State)> },
+    FlowEnds { at: Node, flow: Flow },
+    UeKernel { ue: u16, set: u::SetId, done: Result<(), &'static str> },
+    PCscfKernel { set: p::SetId, done: Result<(), &'static str> },
+    ToICscf { id: icscf::CxId, answer: Result<cx::Answer, LinkError> },
+    ToSCscf { id: scscf::CxId, answer: Result<cx::Answer, LinkError> },
+    Command { ue: u16, command: u::Command },
+}
+
+struct Entry(Instant, u64, Happening);
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.0, self.1).cmp(&(other.0, other.1))
+    }
+}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Entry {}
+
+/// A change of a kernel, carried out after what the core sends: as the shells do.
+enum Change<Set> {
+    Install(Set, SaSet, Duration),
+    Extend(Associations, Duration, Duration),
+    Remove(Associations),
+    Close(SocketAddr),
+}
+
+pub struct Network {
+    pub now: Instant,
+    pub ues: Vec<u::Ue>,
+    pub pcscf: p::PCscf,
+    pub icscf: icscf::ICscf,
+    pub scscf: scscf::Scscf,
+    hss: hss::Hss<hss::MemoryStore>,
+    pub kernels: HashMap<Node, Kernel>,
+    /// Everything that left a node, also what the wire then lost.
+    pub sent: Vec<Sent>,
+    /// One line a message and Cx request, in order, repetitions included.
+    pub trace: Vec<String>,
+    pub steps: Vec<Vec<u::Step>>,
+    pub events: Vec<p::Event>,
+    /// Dropped by a kernel because the two ends did not hold the same state.
+    pub unprotected_drops: u32,
+    /// Why Cx carries nothing now.
+    pub cx_failure: Option<LinkError>,
+    wire: Wire,
+    rng: ChaCha20Rng,
+    queue: BinaryHeap<Reverse<Entry>>,
+    order: u64,
+    deadlines: HashMap<Node, Instant>,
+    connections: HashMap<(Node, SocketAddr, SocketAddr), (ConnectionId, SocketAddr)>,
+    last_on: HashMap<(ConnectionId, Node), Instant>,
+    next_connection: u64,
+}
+
+impl Network {
+    pub fn new(options: &Options) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(options.seed);
+        let mut seed = || {
+            let mut seed = [0; 32];
+            rng.fill_bytes(&mut seed);
+            seed
+        };
+        let ues: Vec<u::Ue> =
+            (0..options.ues).map(|n| u::Ue::new(options.ue(n), options.card(n), seed())).collect();
+        let pcscf = p::PCscf::new(options.pcscf(), seed());
+        let icscf = icscf::ICscf::new(options.icscf(), seed());
+        let scscf = scscf::Scscf::new(options.scscf(), seed());
+        let hss = options.hss(seed());
+        let kernels = (0..options.ues).map(Node::Ue).chain([Node::PCscf]);
+        Self {
+            now: Instant::from_epoch(Duration::from_secs(1)),
+            steps: vec![Vec::new(); ues.len()],
+            kernels: kernels.map(|node| (node, Kernel::default())).collect(),
+            ues,
+            pcscf,
+            icscf,
+            scscf,
+            hss,
+            sent: Vec::new(),
+            trace: Vec::new(),
+            events: Vec::new(),
+            unprotected_drops: 0,
+            cx_failure: None,
+            wire: options.wire,
+            rng,
+            queue: BinaryHeap::new(),
+            order: 0,
+            deadlines: HashMap::new(),
+            connections: HashMap::new(),
+            last_on: HashMap::new(),
+            next_connection: 0,
+        }
+    }
+
+    pub fn kernel(&mut self, node: Node) -> &mut Kernel {
+        self.kernels.get_mut(&node).expect("only UEs and the P-CSCF have kernels")
+    }
+
+    pub fn command_at(&mut self, at: Instant, ue: u16, command: u::Command) {
+        self.push(at, Happening::Command { ue, command });
+    }
+
+    /// Has a UE do something and runs until it is done; answers the steps.
+    pub fn command(&mut self, ue: u16, command: u::Command) -> Vec<u::Step> {
+        let (from, limit) = (self.steps[usize::from(ue)].len(), self.now + Duration::from_secs(600));
+        self.command_at(self.now, ue, command);
+        loop {
+            let steps = &self.steps[usize::from(ue)][from..];
+            if steps.last().is_some_and(u::Step::ends) {
+                return steps.to_vec();
+            }
+            if !self.advance(limit) {
+                panic!("no outcome within ten minutes: {:?}\n{:#?}", self.steps, self.trace);
+            }
+        }
+    }
+
+    pub fn run(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.advance(until) {}
+        self.now = until;
+    }
+
+    /// The next thing that happens, unless it happens after `until`.
+    fn advance(&mut self, until: Instant) -> bool {
+        let timer = self.deadlines.iter().map(|(node, at)| (*at, *node)).min();
+        let queued = self.queue.peek().map(|Reverse(entry)| entry.0);
+        let at = match (timer.map(|(at, _)| at), queued) {
+            (Some(timer), Some(queued)) => timer.min(queued),
+            (Some(at), None) | (None, Some(at)) => at,
+            (None, None) => return false,
+        };
+        if at > until {
+            return false;
+        }
+        self.now = self.now.max(at);
+        if queued == Some(at) {
+            if let Some(Reverse(Entry(_, _, happening))) = self.queue.pop() {
+                self.happen(happening);
+            }
+        } else if let Some((_, node)) = timer {
+            self.deadlines.remove(&node);
+            self.time_out(node);
+        }
+        true
+    }
+
+    fn push(&mut self, at: Instant, happening: Happening) {
+        self.order += 1;
+        self.queue.push(Reverse(Entry(at, self.order, happening)));
+    }
+
+    fn time_out(&mut self, node: Node) {
+        match node {
+            Node::Ue(n) => self.ues[usize::from(n)].handle(self.now, u::Input::Timeout),
+            Node::PCscf => self.pcscf.handle(self.now, p::Input::Timeout),
+            Node::ICscf => self.icscf.handle(self.now, icscf::Input::Timeout),
+            Node::SCscf => self.scscf.handle(self.now, scscf::Input::Timeout),
+        }
+        self.carry_out(node);
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        let now = self.now;
+        let node = match happening {
+            Happening::Arrives { to, flow, message, esp } => {
+                let taken = esp.is_none_or(|(spi, state)| self.kernels[&to].takes(spi, &state));
+                if !taken {
+                    self.unprotected_drops += 1;
+                    return;
+                }
+                match to {
+                    Node::Ue(n) => {
+                        self.ues[usize::from(n)].handle(now, u::Input::Received { flow, message })
+                    }
+                    Node::PCscf => self.pcscf.handle(now, p::Input::Received { flow, message }),
+                    Node::ICscf => self.icscf.handle(now, icscf::Input::Received { flow, message }),
+                    Node::SCscf => self.scscf.handle(now, scscf::Input::Received { flow, message }),
+                }
+                to
+            }
+            Happening::FlowEnds { at, flow } => {
+                match at {
+                    Node::Ue(n) => self.ues[usize::from(n)].handle(now, u::Input::TransportFailed { flow }),
+                    Node::PCscf => self.pcscf.handle(now, p::Input::TransportFailed { flow }),
+                    Node::ICscf => self.icscf.handle(now, icscf::Input::TransportFailed { flow }),
+                    Node::SCscf => self.scscf.handle(now, scscf::Input::TransportFailed { flow }),
+                }
+                at
+            }
+            Happening::UeKernel { ue, set, done } => {
+                let input = match done {
+                    Ok(()) => u::Input::SasInstalled { set },
+                    Err(cause) => u::Input::SasFailed { set, cause: cause.into() },
+                };
+                self.ues[usize::from(ue)].handle(now, input);
+                Node::Ue(ue)
+            }
+            Happening::PCscfKernel { set, done } => {
+                let input = match done {
+                    Ok(()) => p::Input::SasInstalled { set },
+                    Err(cause) => p::Input::SasFailed { set, cause: cause.into() },
+                };
+                self.pcscf.handle(now, input);
+                Node::PCscf
+            }
+            Happening::ToICscf { id, answer } => {
+                self.icscf.handle(now, icscf::Input::CxAnswer { id, answer });
+                Node::ICscf
+            }
+            Happening::ToSCscf { id, answer } => {
+                self.scscf.handle(now, scscf::Input::CxAnswer { id, answer });
+                Node::SCscf
+            }
+            Happening::Command { ue, command } => {
+                self.ues[usize::from(ue)].handle(now, u::Input::Command(command));
+                Node::Ue(ue)
+            }
+        };
+        self.carry_out(node);
+    }
+
+    fn carry_out(&mut self, node: Node) {
+        let deadline = match node {
+            Node::Ue(n) => self.carry_out_ue(n),
+            Node::PCscf => self.carry_out_pcscf(),
+            Node::ICscf => loop {
+                match self.icscf.poll() {
+                    icscf::Output::Send(transmit) => self.send(node, &transmit),
+                    icscf::Output::Cx { id, request } => {
+                        let answer = self.ask("I-CSCF", request);
+                        self.push(self.now + self.wire.cx_latency, Happening::ToICscf { id, answer });
+                    }
+                    icscf::Output::Event(_) => {}
+                    icscf::Output::WaitUntil(deadline) => break deadline,
+                }
+            },
+            Node::SCscf => loop {
+                match self.scscf.poll() {
+                    scscf::Output::Send(transmit) => self.send(node, &transmit),
+                    scscf::Output::Cx { id, request } => {
+                        let answer = self.ask("S-CSCF", request);
+                        self.push(self.now + self.wire.cx_latency, Happening::ToSCscf { id, answer });
+                    }
+                    scscf::Output::Event(_) => {}
+                    scscf::Output::WaitUntil(deadline) => break deadline,
+                }
+            },
+        };
+        match deadline {
+            Some(at) => self.deadlines.insert(node, at),
+            None => self.deadlines.remove(&node),
+        };
+    }
+
+    fn carry_out_ue(&mut self, n: u16) -> Option<Instant> {
+        let mut changes = Vec::new();
+        let deadline = loop {
+            match self.ues[usize::from(n)].poll() {
+                u::Output::Send(transmit) => self.send(Node::Ue(n), &transmit),
+                u::Output::InstallSas { set, sas, lifetime } => {
+                    changes.push(Change::Install(set, sas, lifetime));
+                }
+                u::Output::ExtendSas { associations, age, lifetime } => {
+                    changes.push(Change::Extend(associations, age, lifetime));
+                }
+                u::Output::RemoveSas { associations } => changes.push(Change::Remove(associations)),
+                u::Output::Close { local } => changes.push(Change::Close(local)),
+                u::Output::Step(step) => self.steps[usize::from(n)].push(step),
+                u::Output::WaitUntil(deadline) => break deadline,
+            }
+        };
+        self.change(Node::Ue(n), changes, |set, done| Happening::UeKernel { ue: n, set, done });
+        deadline
+    }
+
+    fn carry_out_pcscf(&mut self) -> Option<Instant> {
+        let mut changes = Vec::new();
+        let deadline = loop {
+            match self.pcscf.poll() {
+                p::Output::Send(transmit) => self.send(Node::PCscf, &transmit),
+                p::Output::InstallSas { set, sas, lifetime } => {
+                    changes.push(Change::Install(set, sas, lifetime));
+                }
+                p::Output::ExtendSas { associations, age, lifetime } => {
+                    changes.push(Change::Extend(associations, age, lifetime));
+                }
+                p::Output::RemoveSas { associations } => changes.push(Change::Remove(associations)),
+                p::Output::Event(event) => self.events.push(event),
+                p::Output::WaitUntil(deadline) => break deadline,
+            }
+        };
+        self.change(Node::PCscf, changes, |set, done| Happening::PCscfKernel { set, done });
+        deadline
+    }
+
+    fn change<Set>(
+        &mut self,
+        node: Node,
+        changes: Vec<Change<Set>>,
+        answer: impl Fn(Set, Result<(), &'static str>) -> Happening,
+    ) {
+        let now = self.now;
+        for change in changes {
+            match change {
+                Change::Install(set, sas, lifetime) => {
+                    let done = self.kernel(node).install(now, &sas, lifetime);
+                    self.push(now + self.wire.kernel_latency, answer(set, done));
+                }
+                Change::Extend(set, age, lifetime) => self.kernel(node).extend(now, &set, age, lifetime),
+                Change::Remove(set) => {
+                    assert!(self.kernel(node).remove(now, &set), "{node:?} removes what is not there: {set:?}");
+                }
+                Change::Close(local) => self.close(node, local),
+            }
+        }
+    }
+
+    fn ask(&mut self, caller: &str, request: cx::Request) -> Result<cx::Answer, LinkError> {
+        let name = match &request {
+            cx::Request::Uar(_) => "UAR",
+            cx::Request::Mar(_) => "MAR",
+            cx::Request::Sar(_) => "SAR",
+        };
+        self.trace.push(format!("{caller} {name}"));
+        self.cx_failure.map_or_else(|| Ok(self.hss.handle(request)), Err)
+    }
+
+    fn send(&mut self, from: Node, transmit: &Transmit) {
+        let message = Message::parse(transmit.bytes.to_vec()).expect("what a core sends is SIP");
+        let asked = transmit.flow;
+        let to = owner(asked.remote);
+        let (flow, connection) = match asked.transport {
+            Transport::Udp => (asked, None),
+            _ => self.connection(from, to, asked),
+        };
+        let protected = protects(flow.local) || protects(flow.remote);
+        self.trace.push(line(from, to, &message, protected));
+        let esp = if protected && from != to {
+            let outgoing = self.kernels[&from].outgoing(flow.local, flow.remote);
+            outgoing.map(|(spi, state)| (spi, state.clone()))
+        } else {
+            None
+        };
+        let leaves = !protected || esp.is_some();
+        let there = Flow { local: flow.remote, remote: flow.local, connection, ..flow };
+        self.sent.push(Sent { from, to, flow, protected, message: message.clone() });
+        if !leaves {
+            self.unprotected_drops += 1;
+            return;
+        }
+        let copies = match connection {
+            Some(_) => 1,
+            None if self.percent(self.wire.loss_percent) => 0,
+            None if self.percent(self.wire.duplicate_percent) => 2,
+            None => 1,
+        };
+        for _ in 0..copies {
+            let mut at = self.now + self.wire.latency;
+            if !self.wire.jitter.is_zero() {
+                at += self.wire.jitter.mul_f64(f64::from(self.rng.next_u32() % 1000) / 1000.0);
+            }
+            if let Some(id) = connection {
+                let last = self.last_on.entry((id, to)).or_insert(at);
+                at = at.max(*last);
+                *last = at;
+            }
+            let (message, esp) = (message.clone(), esp.clone());
+            self.push(at, Happening::Arrives { to, flow: there, message, esp });
+        }
+    }
+
+    /// The two real ends of a stream flow, and the connection between them, which may be new.
+    fn connection(&mut self, from: Node, to: Node, asked: Flow) -> (Flow, Option<ConnectionId>) {
+        if let Some(id) = asked.connection {
+            let open = self.connections.values().any(|(known, _)| *known == id);
+            assert!(open, "{from:?} answers on a connection that it has closed: {asked:?}");
+            return (asked, Some(id));
+        }
+        let key = (from, asked.local, asked.remote);
+        let (id, local) = match self.connections.get(&key) {
+            Some(known) => *known,
+            None => {
+                self.next_connection += 1;
+                let id = ConnectionId(self.next_connection);
+                let ephemeral = 40_000 + u16::try_from(self.next_connection % 20_000).unwrap_or(0);
+                let port = if asked.local.port() == 0 { ephemeral } else { asked.local.port() };
+                let local = SocketAddr::new(asked.local.ip(), port);
+                self.connections.insert(key, (id, local));
+                self.connections.insert((to, asked.remote, local), (id, asked.remote));
+                (id, local)
+            }
+        };
+        (Flow { local, ..asked }, Some(id))
+    }
+
+    fn close(&mut self, node: Node, local: SocketAddr) {
+        let gone: Vec<ConnectionId> = self.connections.iter().filter_map(|((at, asked, _), (id, _))| {
+            (*at == node && *asked == local).then_some(*id)
+        }).collect();
+        let mut ended: Vec<(Node, SocketAddr, SocketAddr)> = self.connections.iter()
+            .filter(|(_, (id, _))| gone.contains(id)).map(|(key, _)| *key).collect();
+        ended.sort_unstable();
+        for key in ended {
+            self.connections.remove(&key);
+            let (at, local, remote) = key;
+            if at != node {
+                let at_then = self.now + self.wire.latency;
+                self.push(at_then, Happening::FlowEnds { at, flow: Flow::tcp(local, remote) });
+            }
+        }
+    }
+
+    fn percent(&mut self, percent: u32) -> bool {
+        percent > 0 && self.rng.next_u32() % 100 < percent
+    }
+}

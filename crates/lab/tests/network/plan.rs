@@ -1,0 +1,161 @@
+//! The roles of a virtual network: who they are and what they are told.
+
+use std::time::Duration;
+
+use aka::{Algorithm, Amf, Impi, Impu, IndRange, Isim, K, Opc, Sqn, SqnArray};
+use cx::ServerName;
+use hss::{Hss, MemoryStore, Subscriber, SubscriberImpu};
+use lab::plan::{self, Family};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use sec_agree::{Algorithms, Policy, Spi};
+use sip::Timers;
+use ue::core::TransportChoice;
+
+/// What a virtual network is made of.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub ues: u16,
+    pub seed: u64,
+    pub transport: TransportChoice,
+    pub algorithms: Vec<Algorithms>,
+    /// The last sequence number that the cards have seen.
+    pub card_sqn: Option<Sqn>,
+    /// The cards hold another K than the HSS.
+    pub wrong_k: bool,
+    pub reauthenticate: scscf::Reauthenticate,
+    pub expires: u32,
+    pub wire: Wire,
+}
+
+/// How the wire treats datagrams.
+#[derive(Debug, Clone, Copy)]
+pub struct Wire {
+    pub latency: Duration,
+    /// Added to the latency at random, so later datagrams overtake earlier ones.
+    pub jitter: Duration,
+    pub loss_percent: u32,
+    pub duplicate_percent: u32,
+    pub cx_latency: Duration,
+    pub kernel_latency: Duration,
+}
+
+impl Default for Wire {
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_millis(10),
+            jitter: Duration::ZERO,
+            loss_percent: 0,
+            duplicate_percent: 0,
+            cx_latency: Duration::from_millis(1),
+            kernel_latency: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ues: 1,
+            seed: 1,
+            transport: TransportChoice::Udp,
+            algorithms: Policy::default().algorithms().to_vec(),
+            card_sqn: None,
+            wrong_k: false,
+            reauthenticate: scscf::Reauthenticate::Always,
+            expires: 600_000,
+            wire: Wire::default(),
+        }
+    }
+}
+
+impl Options {
+    fn algorithm(&self, n: u16, wrong_k: bool) -> Algorithm {
+        let mut rng = ChaCha20Rng::seed_from_u64(self.seed ^ (u64::from(n) << 32));
+        let (mut k, mut opc) = ([0; 16], [0; 16]);
+        rng.fill_bytes(&mut k);
+        rng.fill_bytes(&mut opc);
+        k[0] ^= u8::from(wrong_k);
+        Algorithm::milenage(K::from_bytes(k), Opc::from_bytes(opc))
+    }
+
+    pub fn card(&self, n: u16) -> Isim {
+        let sqn = self.card_sqn.map_or_else(SqnArray::new, SqnArray::starting_at);
+        Isim::new(self.algorithm(n, self.wrong_k), sqn)
+    }
+
+    pub fn hss(&self, seed: [u8; 32]) -> Hss<MemoryStore> {
+        let mut store = MemoryStore::new();
+        for n in 0..self.ues {
+            let identity = |text: &str| SubscriberImpu { impu: Impu::new(text).unwrap(), barred: false };
+            let subscriber = Subscriber {
+                impi: Impi::new(&plan::impi(n)).unwrap(),
+                algorithm: self.algorithm(n, false),
+                amf: Amf::from_bytes([0; 2]),
+                impus: vec![identity(&plan::impu(n)), identity(&plan::tel(n))],
+            };
+            store.insert(subscriber, Sqn::from_bytes([0; 6]), IndRange::new(0, 31).unwrap());
+        }
+        Hss::new(hss::Policy::default(), store, seed)
+    }
+
+    pub fn ue(&self, n: u16) -> ue::core::Config {
+        let (server_port, client_ports) = plan::ue_ports();
+        ue::core::Config {
+            impi: Impi::new(&plan::impi(n)).unwrap(),
+            impu: Impu::new(&plan::impu(n)).unwrap(),
+            home_domain: plan::HOME_DOMAIN.into(),
+            address: plan::ue_address(Family::V4, n),
+            clear_port: 5060,
+            p_cscf: plan::p_cscf(Family::V4),
+            transport: self.transport,
+            algorithms: self.algorithms.clone(),
+            server_port,
+            client_ports,
+            spi_first: Spi::new(0x2000).unwrap(),
+            spi_last: Spi::new(0x2fff).unwrap(),
+            expires: self.expires,
+            access_network: None,
+            timers: Timers::GM,
+            patience: Duration::from_secs(200),
+            stay_registered: false,
+        }
+    }
+
+    pub fn pcscf(&self) -> pcscf::core::Config {
+        let (server_port, client_ports) = plan::p_cscf_ports();
+        let gm = pcscf::core::GmAddress { clear: plan::p_cscf(Family::V4), server_port, client_ports };
+        pcscf::core::Config {
+            host: plan::P_CSCF_NAME.into(),
+            network: plan::VISITED_NETWORK.into(),
+            gm: vec![gm],
+            mw: plan::P_CSCF_MW,
+            entry_points: vec![(plan::HOME_DOMAIN.into(), plan::I_CSCF)],
+            policy: Policy::new(&self.algorithms).unwrap(),
+            spi_first: Spi::new(0x1000).unwrap(),
+            spi_last: Spi::new(0x1fff).unwrap(),
+            reg_await_auth: Duration::from_secs(240),
+            limits: pcscf::core::Limits { transactions: 10_000, sets: 1_000 },
+        }
+    }
+
+    pub fn icscf(&self) -> icscf::Config {
+        let name = ServerName::new(plan::S_CSCF_NAME).unwrap();
+        icscf::Config {
+            address: plan::I_CSCF,
+            home_domain: plan::HOME_DOMAIN.into(),
+            trusted_peers: vec![plan::P_CSCF_MW.ip()],
+            s_cscfs: vec![icscf::SCscf { name, address: plan::S_CSCF, capabilities: Vec::new() }],
+            timers: Timers::CORE,
+            transactions: 10_000,
+        }
+    }
+
+    pub fn scscf(&self) -> scscf::Config {
+        scscf::Config {
+            trusted_peers: vec![plan::I_CSCF.ip()],
+            reauthenticate: self.reauthenticate,
+            ..scscf::Config::new(ServerName::new(plan::S_CSCF_NAME).unwrap(), plan::HOME_DOMAIN)
+        }
+    }
+}
