@@ -36,6 +36,8 @@ pub fn check(command: &mut Command, what: &str) -> Result<()> {
 pub struct Executable {
     pub package: String,
     pub target: String,
+    /// An integration test, not a library's or a binary's own.
+    pub is_integration_test: bool,
     pub path: PathBuf,
 }
 
@@ -49,6 +51,7 @@ struct Artifact {
 #[derive(Deserialize)]
 struct ArtifactTarget {
     name: String,
+    kind: Vec<String>,
 }
 
 /// Builds with `arguments` and answers the executables. cargo's own words go to standard error.
@@ -65,6 +68,7 @@ pub fn build(arguments: &[&str]) -> Result<Vec<Executable>> {
         .filter_map(|artifact| {
             Some(Executable {
                 package: package_name(&artifact.package_id),
+                is_integration_test: artifact.target.kind.iter().any(|kind| kind == "test"),
                 target: artifact.target.name,
                 path: artifact.executable?,
             })

@@ -90,7 +90,10 @@ impl GuestKernel {
         let job_file = folder.join(GuestJob::FILE);
         fs::write(&job_file, serde_json::to_vec(&guest_job)?)?;
         let init = folder.join("init");
-        write_script(&init, &format!("exec {} guest-init {}", quoted(&own_path()?), quoted(&job_file)))?;
+        // A copy: cargo may replace the running xtask by a new one while the job is on.
+        let xtask = folder.join("xtask");
+        fs::copy("/proc/self/exe", &xtask).context("copy xtask for the guest")?;
+        write_script(&init, &format!("exec {} guest-init {}", quoted(&xtask), quoted(&job_file)))?;
         let outcome = self.boot(&init, &folder, job.limit)?;
         drop(guard);
         Ok(outcome)

@@ -35,8 +35,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let binaries = cargo::build(&["build", "--workspace", "--locked", "--bins"])?;
     let akasec = binaries.iter().find(|built| built.target == "akasec").context("find the built akasec")?;
     let kernel = Kernel::choose(&options.kernel, &akasec.path)?;
-    let suites: Vec<&Executable> =
-        executables.iter().filter(|built| NEED_ESP.contains(&built.package.as_str())).collect();
+    let suites: Vec<&Executable> = executables
+        .iter()
+        .filter(|built| built.is_integration_test && NEED_ESP.contains(&built.package.as_str()))
+        .collect();
     let mut failed = Vec::new();
     for suite in &suites {
         eprintln!("netns: {} / {}", suite.package, suite.target);
