@@ -5,7 +5,7 @@ mod network;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aka::Sqn;
+use aka::{IndRange, Sqn, SqnGenerator};
 use cx::LinkError;
 use network::{Network, Node, Options, Wire};
 use rand_chacha::ChaCha20Rng;
@@ -44,8 +44,11 @@ fn check_wire(network: &Network) {
         let text = String::from_utf8_lossy(&message.bytes()).to_ascii_lowercase();
         match (sent.from, sent.to) {
             (_, Node::Ue(_)) | (Node::Ue(_), _) => {
-                assert!(!text.contains("ik=") && !text.contains("ck="), "keys between UE and P-CSCF:\n{text}");
-                let clear_answer = !sent.protected && message.status().is_some_and(|s| (200..300).contains(&s));
+                // A nonce may end with what looks like the name of a key.
+                let keys = [" ik=", ",ik=", " ck=", ",ck="].iter().any(|name| text.contains(name));
+                assert!(!keys, "keys between UE and P-CSCF:\n{text}");
+                let clear_answer =
+                    !sent.protected && message.status().is_some_and(|s| (200..300).contains(&s));
                 assert!(!clear_answer, "a 2xx in clear:\n{text}");
                 // In clear a UE may only ask, or say with AUTS or without a response why it refuses.
                 let answers = message.authorization().is_some_and(|credentials| {
@@ -96,14 +99,17 @@ fn ovw_2_ik_and_ck_reach_the_p_cscf_and_not_the_ue() {
     let mut network = Network::new(&Options::default());
     registered(&network.command(0, Command::Register));
     let challenge = |from: Node, to: Node| {
-        let found =
-            network.sent.iter().find(|sent| (sent.from, sent.to, sent.message.status()) == (from, to, Some(401)));
+        let found = network
+            .sent
+            .iter()
+            .find(|sent| (sent.from, sent.to, sent.message.status()) == (from, to, Some(401)));
         found.unwrap().message.first(Name::WwwAuthenticate).unwrap().to_owned()
     };
     let inside = challenge(Node::ICscf, Node::PCscf);
-    assert!(inside.contains("ik=") && inside.contains("ck="));
+    assert!(inside.contains("ik=\"") && inside.contains("ck=\""), "{inside}");
     let outside = challenge(Node::PCscf, Node::Ue(0));
-    assert!(outside.contains("nonce=") && !outside.contains("ik=") && !outside.contains("ck="), "{outside}");
+    assert!(outside.contains("nonce="), "{outside}");
+    check_wire(&network);
 }
 
 #[test]
@@ -132,7 +138,8 @@ fn every_algorithm_pair_over_udp_and_tcp_registers_and_registers_again() {
             assert_eq!(first.associations.algorithms, algorithms);
             network.run(MINUTE);
             let second = registered(&network.command(0, Command::Register)).clone();
-            let spis = |registration: &Registration| registration.associations.iter().map(|sa| sa.spi).collect();
+            let spis =
+                |registration: &Registration| registration.associations.iter().map(|sa| sa.spi).collect();
             let (before, after): (BTreeSet<_>, BTreeSet<_>) = (spis(&first), spis(&second));
             assert!(before.is_disjoint(&after), "a new set has new SPIs");
             assert_eq!(network.unprotected_drops, 0, "{transport:?} {algorithms}");
@@ -162,6 +169,19 @@ fn sa_8_three_rounds_and_a_de_registration_leave_nothing() {
         assert_eq!(held(&mut network), (0, 0, 0), "{transport:?}");
         assert_eq!((network.scscf.registered(), network.unprotected_drops), (0, 0));
         check_wire(&network);
+    }
+}
+
+/// The P-CSCF keeps the old set until the new one is used, the UE for 128 s: the UE must not choose its port meanwhile.
+#[test]
+fn a_client_port_is_not_chosen_while_the_p_cscf_may_still_hold_it() {
+    for seed in 0..50 {
+        let mut network = Network::new(&Options { seed, ..Options::default() });
+        for _ in 0..4 {
+            registered(&network.command(0, Command::Register));
+            network.run(5 * MINUTE);
+        }
+        assert_eq!(network.command(0, Command::Deregister).last(), Some(&Step::Deregistered), "seed {seed}");
     }
 }
 
@@ -248,7 +268,9 @@ fn an_hss_lost_between_challenge_and_answer_leaves_no_set() {
 
 #[test]
 fn aka_6_a_card_that_is_ahead_resynchronises_the_hss_and_registers() {
-    let card_sqn = Some(Sqn::from_parts(1000, 5).unwrap());
+    // Ahead in the slot that the HSS uses first.
+    let first = SqnGenerator::new(Sqn::from_bytes([0; 6]), IndRange::new(0, 31).unwrap()).next().unwrap();
+    let card_sqn = Some(Sqn::from_parts(first.seq() + 1000, first.ind()).unwrap());
     let mut network = Network::new(&Options { card_sqn, ..Options::default() });
     let steps = network.command(0, Command::Register);
     assert_eq!(steps.first(), Some(&Step::SynchronisationFailure));
@@ -289,12 +311,14 @@ fn aka_8_random_runs_over_a_bad_wire_end_well() {
             Err(_) => panic!("seed {seed}; again with AKASEC_FIRST_SEED={seed} AKASEC_SEEDS=1"),
         }
     }
-    assert!(successes > failures * 10, "{successes} commands succeeded, {failures} failed");
+    // A wire this bad may cost an attempt, but rarely.
+    assert!(successes > failures * 50, "{successes} commands succeeded, {failures} failed");
 }
 
 fn random_run(seed: u64) -> (u32, u32) {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
-    let transports = [TransportChoice::Udp, TransportChoice::Udp, TransportChoice::Tcp, TransportChoice::BySize];
+    let transports =
+        [TransportChoice::Udp, TransportChoice::Udp, TransportChoice::Tcp, TransportChoice::BySize];
     let wire = Wire {
         latency: Duration::from_millis(20),
         jitter: Duration::from_millis(800),
@@ -347,8 +371,10 @@ fn check_kernels(network: &mut Network, seed: u64) {
         let states: BTreeSet<_> = network.kernel(Node::Ue(ue)).states.keys().copied().collect();
         let registration = network.ues[usize::from(ue)].registration();
         let known = registration.map(|registration| registration.associations);
-        let known: BTreeSet<_> =
-            known.iter().flat_map(|set| set.iter().map(|sa| (sa.destination.ip(), sa.spi)).collect::<Vec<_>>()).collect();
+        let known: BTreeSet<_> = known
+            .iter()
+            .flat_map(|set| set.iter().map(|sa| (sa.destination.ip(), sa.spi)).collect::<Vec<_>>())
+            .collect();
         assert_eq!(states, known, "seed {seed}: UE {ue}");
         assert!(states.is_subset(&p_cscf), "seed {seed}: UE {ue} uses a set that the P-CSCF has not");
     }

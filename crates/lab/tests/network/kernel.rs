@@ -9,9 +9,9 @@ use sip::Instant;
 
 /// One unidirectional state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
-    pub source: SocketAddr,
-    pub destination: SocketAddr,
+pub(crate) struct State {
+    pub(crate) source: SocketAddr,
+    pub(crate) destination: SocketAddr,
     keys: Keys,
     installed: Instant,
     until: Instant,
@@ -34,17 +34,22 @@ impl Keys {
 
 /// States found by destination and SPI, as the receiver of a packet finds them.
 #[derive(Debug, Default)]
-pub struct Kernel {
-    pub states: BTreeMap<(IpAddr, Spi), State>,
+pub(crate) struct Kernel {
+    pub(crate) states: BTreeMap<(IpAddr, Spi), State>,
     /// Sets that it will not take.
-    pub refusals: u32,
+    pub(crate) refusals: u32,
     /// The most states there ever were.
-    pub most: usize,
+    pub(crate) most: usize,
 }
 
 impl Kernel {
     /// All four or none.
-    pub fn install(&mut self, now: Instant, set: &SaSet, lifetime: Duration) -> Result<(), &'static str> {
+    pub(crate) fn install(
+        &mut self,
+        now: Instant,
+        set: &SaSet,
+        lifetime: Duration,
+    ) -> Result<(), &'static str> {
         if self.refusals > 0 {
             self.refusals -= 1;
             return Err("told to refuse");
@@ -66,7 +71,7 @@ impl Kernel {
         Ok(())
     }
 
-    pub fn extend(&mut self, now: Instant, set: &Associations, age: Duration, lifetime: Duration) {
+    pub(crate) fn extend(&mut self, now: Instant, set: &Associations, age: Duration, lifetime: Duration) {
         for sa in set.iter() {
             let state = self.states.get_mut(&(sa.destination.ip(), sa.spi));
             let state = state.unwrap_or_else(|| panic!("{sa:?} is prolonged and is not there"));
@@ -76,12 +81,15 @@ impl Kernel {
     }
 
     /// Answers whether all four were there.
-    pub fn remove(&mut self, now: Instant, set: &Associations) -> bool {
+    pub(crate) fn remove(&mut self, now: Instant, set: &Associations) -> bool {
         let mut there = true;
         for sa in set.iter() {
             let state = self.states.remove(&(sa.destination.ip(), sa.spi));
             if let Some(state) = &state {
-                assert!(now <= state.until, "the kernel's own timer would have come before the core's: {sa:?}");
+                assert!(
+                    now <= state.until,
+                    "the kernel's own timer would have come before the core's: {sa:?}"
+                );
             }
             there &= state.is_some();
         }
@@ -89,14 +97,14 @@ impl Kernel {
     }
 
     /// What a packet between these two leaves in: the SPI and keys of the newest state.
-    pub fn outgoing(&self, source: SocketAddr, destination: SocketAddr) -> Option<(Spi, &State)> {
+    pub(crate) fn outgoing(&self, source: SocketAddr, destination: SocketAddr) -> Option<(Spi, &State)> {
         let fits = |state: &&State| (state.source, state.destination) == (source, destination);
         let states = self.states.iter().map(|((_, spi), state)| (*spi, state));
         states.filter(|(_, state)| fits(state)).max_by_key(|(_, state)| state.installed)
     }
 
     /// Whether a packet that left in `state` of the peer is taken.
-    pub fn takes(&self, spi: Spi, state: &State) -> bool {
+    pub(crate) fn takes(&self, spi: Spi, state: &State) -> bool {
         let own = self.states.get(&(state.destination.ip(), spi));
         own.is_some_and(|own| {
             (own.source, own.destination, &own.keys) == (state.source, state.destination, &state.keys)

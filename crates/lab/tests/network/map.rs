@@ -6,14 +6,14 @@ use lab::plan::{self, Family};
 use sip::Message;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Node {
+pub(crate) enum Node {
     Ue(u16),
     PCscf,
     ICscf,
     SCscf,
 }
 
-pub fn owner(address: SocketAddr) -> Node {
+pub(crate) fn owner(address: SocketAddr) -> Node {
     let ip = address.ip();
     if ip == plan::p_cscf(Family::V4).ip() || ip == plan::P_CSCF_MW.ip() {
         Node::PCscf
@@ -28,7 +28,7 @@ pub fn owner(address: SocketAddr) -> Node {
 }
 
 /// Whether the policies of the kernel want ESP at this end.
-pub fn protects(end: SocketAddr) -> bool {
+pub(crate) fn protects(end: SocketAddr) -> bool {
     let ports = match owner(end) {
         Node::Ue(_) => plan::ue_ports(),
         Node::PCscf if end.ip() != plan::P_CSCF_MW.ip() => plan::p_cscf_ports(),
@@ -37,7 +37,7 @@ pub fn protects(end: SocketAddr) -> bool {
     end.port() == ports.0.get() || ports.1.contains(end.port())
 }
 
-pub fn line(from: Node, to: Node, message: &Message, protected: bool) -> String {
+pub(crate) fn line(from: Node, to: Node, message: &Message, protected: bool) -> String {
     let name = |node| match node {
         Node::Ue(n) => format!("UE{n}"),
         Node::PCscf => "P-CSCF".into(),

@@ -18,24 +18,32 @@ use sec_agree::{Associations, SaSet};
 use sip::{ConnectionId, Flow, Instant, Message, Transmit, Transport};
 
 use self::map::{line, owner, protects};
-pub use kernel::Kernel;
-pub use map::Node;
-pub use plan::{Options, Wire};
+pub(crate) use kernel::Kernel;
+pub(crate) use map::Node;
+pub(crate) use plan::{Options, Wire};
 
 /// A message as it left a node.
 #[derive(Debug)]
-pub struct Sent {
-    pub from: Node,
-    pub to: Node,
-    pub flow: Flow,
+pub(crate) struct Sent {
+    pub(crate) from: Node,
+    pub(crate) to: Node,
     /// It left inside ESP.
-    pub protected: bool,
-    pub message: Message,
+    pub(crate) protected: bool,
+    pub(crate) message: Message,
+}
+
+/// A message on the wire, with the state it left in.
+#[derive(Debug)]
+struct Packet {
+    to: Node,
+    flow: Flow,
+    message: Message,
+    esp: Option<(sec_agree::Spi, kernel::State)>,
 }
 
 #[derive(Debug)]
 enum Happening {
-    Arrives { to: Node, flow: Flow, message: Message, esp: Option<(sec_agree::Spi, kernel::State)> },
+    Arrives(Box<Packet>),
     FlowEnds { at: Node, flow: Flow },
     UeKernel { ue: u16, set: u::SetId, done: Result<(), &'static str> },
     PCscfKernel { set: p::SetId, done: Result<(), &'static str> },
@@ -71,24 +79,24 @@ enum Change<Set> {
     Close(SocketAddr),
 }
 
-pub struct Network {
-    pub now: Instant,
-    pub ues: Vec<u::Ue>,
-    pub pcscf: p::PCscf,
-    pub icscf: icscf::ICscf,
-    pub scscf: scscf::Scscf,
+pub(crate) struct Network {
+    pub(crate) now: Instant,
+    pub(crate) ues: Vec<u::Ue>,
+    pub(crate) pcscf: p::PCscf,
+    pub(crate) icscf: icscf::ICscf,
+    pub(crate) scscf: scscf::Scscf,
     hss: hss::Hss<hss::MemoryStore>,
-    pub kernels: HashMap<Node, Kernel>,
+    pub(crate) kernels: HashMap<Node, Kernel>,
     /// Everything that left a node, also what the wire then lost.
-    pub sent: Vec<Sent>,
+    pub(crate) sent: Vec<Sent>,
     /// One line a message and Cx request, in order, repetitions included.
-    pub trace: Vec<String>,
-    pub steps: Vec<Vec<u::Step>>,
-    pub events: Vec<p::Event>,
+    pub(crate) trace: Vec<String>,
+    pub(crate) steps: Vec<Vec<u::Step>>,
+    pub(crate) events: Vec<p::Event>,
     /// Dropped by a kernel because the two ends did not hold the same state.
-    pub unprotected_drops: u32,
+    pub(crate) unprotected_drops: u32,
     /// Why Cx carries nothing now.
-    pub cx_failure: Option<LinkError>,
+    pub(crate) cx_failure: Option<LinkError>,
     wire: Wire,
     rng: ChaCha20Rng,
     queue: BinaryHeap<Reverse<Entry>>,
@@ -100,7 +108,7 @@ pub struct Network {
 }
 
 impl Network {
-    pub fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(options.seed);
         let mut seed = || {
             let mut seed = [0; 32];
@@ -139,16 +147,16 @@ impl Network {
         }
     }
 
-    pub fn kernel(&mut self, node: Node) -> &mut Kernel {
+    pub(crate) fn kernel(&mut self, node: Node) -> &mut Kernel {
         self.kernels.get_mut(&node).expect("only UEs and the P-CSCF have kernels")
     }
 
-    pub fn command_at(&mut self, at: Instant, ue: u16, command: u::Command) {
+    pub(crate) fn command_at(&mut self, at: Instant, ue: u16, command: u::Command) {
         self.push(at, Happening::Command { ue, command });
     }
 
     /// Has a UE do something and runs until it is done; answers the steps.
-    pub fn command(&mut self, ue: u16, command: u::Command) -> Vec<u::Step> {
+    pub(crate) fn command(&mut self, ue: u16, command: u::Command) -> Vec<u::Step> {
         let (from, limit) = (self.steps[usize::from(ue)].len(), self.now + Duration::from_secs(600));
         self.command_at(self.now, ue, command);
         loop {
@@ -162,7 +170,7 @@ impl Network {
         }
     }
 
-    pub fn run(&mut self, time: Duration) {
+    pub(crate) fn run(&mut self, time: Duration) {
         let until = self.now + time;
         while self.advance(until) {}
         self.now = until;
@@ -210,16 +218,15 @@ impl Network {
     fn happen(&mut self, happening: Happening) {
         let now = self.now;
         let node = match happening {
-            Happening::Arrives { to, flow, message, esp } => {
+            Happening::Arrives(packet) => {
+                let Packet { to, flow, message, esp } = *packet;
                 let taken = esp.is_none_or(|(spi, state)| self.kernels[&to].takes(spi, &state));
                 if !taken {
                     self.unprotected_drops += 1;
                     return;
                 }
                 match to {
-                    Node::Ue(n) => {
-                        self.ues[usize::from(n)].handle(now, u::Input::Received { flow, message })
-                    }
+                    Node::Ue(n) => self.ues[usize::from(n)].handle(now, u::Input::Received { flow, message }),
                     Node::PCscf => self.pcscf.handle(now, p::Input::Received { flow, message }),
                     Node::ICscf => self.icscf.handle(now, icscf::Input::Received { flow, message }),
                     Node::SCscf => self.scscf.handle(now, scscf::Input::Received { flow, message }),
@@ -356,7 +363,10 @@ impl Network {
                 }
                 Change::Extend(set, age, lifetime) => self.kernel(node).extend(now, &set, age, lifetime),
                 Change::Remove(set) => {
-                    assert!(self.kernel(node).remove(now, &set), "{node:?} removes what is not there: {set:?}");
+                    assert!(
+                        self.kernel(node).remove(now, &set),
+                        "{node:?} removes what is not there: {set:?}"
+                    );
                 }
                 Change::Close(local) => self.close(node, local),
             }
@@ -391,7 +401,7 @@ impl Network {
         };
         let leaves = !protected || esp.is_some();
         let there = Flow { local: flow.remote, remote: flow.local, connection, ..flow };
-        self.sent.push(Sent { from, to, flow, protected, message: message.clone() });
+        self.sent.push(Sent { from, to, protected, message: message.clone() });
         if !leaves {
             self.unprotected_drops += 1;
             return;
@@ -413,7 +423,7 @@ impl Network {
                 *last = at;
             }
             let (message, esp) = (message.clone(), esp.clone());
-            self.push(at, Happening::Arrives { to, flow: there, message, esp });
+            self.push(at, Happening::Arrives(Box::new(Packet { to, flow: there, message, esp })));
         }
     }
 
@@ -442,11 +452,13 @@ impl Network {
     }
 
     fn close(&mut self, node: Node, local: SocketAddr) {
-        let gone: Vec<ConnectionId> = self.connections.iter().filter_map(|((at, asked, _), (id, _))| {
-            (*at == node && *asked == local).then_some(*id)
-        }).collect();
-        let mut ended: Vec<(Node, SocketAddr, SocketAddr)> = self.connections.iter()
-            .filter(|(_, (id, _))| gone.contains(id)).map(|(key, _)| *key).collect();
+        let gone: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .filter_map(|((at, asked, _), (id, _))| (*at == node && *asked == local).then_some(*id))
+            .collect();
+        let mut ended: Vec<(Node, SocketAddr, SocketAddr)> =
+            self.connections.iter().filter(|(_, (id, _))| gone.contains(id)).map(|(key, _)| *key).collect();
         ended.sort_unstable();
         for key in ended {
             self.connections.remove(&key);

@@ -14,30 +14,30 @@ use ue::core::TransportChoice;
 
 /// What a virtual network is made of.
 #[derive(Debug, Clone)]
-pub struct Options {
-    pub ues: u16,
-    pub seed: u64,
-    pub transport: TransportChoice,
-    pub algorithms: Vec<Algorithms>,
+pub(crate) struct Options {
+    pub(crate) ues: u16,
+    pub(crate) seed: u64,
+    pub(crate) transport: TransportChoice,
+    pub(crate) algorithms: Vec<Algorithms>,
     /// The last sequence number that the cards have seen.
-    pub card_sqn: Option<Sqn>,
+    pub(crate) card_sqn: Option<Sqn>,
     /// The cards hold another K than the HSS.
-    pub wrong_k: bool,
-    pub reauthenticate: scscf::Reauthenticate,
-    pub expires: u32,
-    pub wire: Wire,
+    pub(crate) wrong_k: bool,
+    pub(crate) reauthenticate: scscf::Reauthenticate,
+    pub(crate) expires: u32,
+    pub(crate) wire: Wire,
 }
 
 /// How the wire treats datagrams.
 #[derive(Debug, Clone, Copy)]
-pub struct Wire {
-    pub latency: Duration,
+pub(crate) struct Wire {
+    pub(crate) latency: Duration,
     /// Added to the latency at random, so later datagrams overtake earlier ones.
-    pub jitter: Duration,
-    pub loss_percent: u32,
-    pub duplicate_percent: u32,
-    pub cx_latency: Duration,
-    pub kernel_latency: Duration,
+    pub(crate) jitter: Duration,
+    pub(crate) loss_percent: u32,
+    pub(crate) duplicate_percent: u32,
+    pub(crate) cx_latency: Duration,
+    pub(crate) kernel_latency: Duration,
 }
 
 impl Default for Wire {
@@ -79,12 +79,12 @@ impl Options {
         Algorithm::milenage(K::from_bytes(k), Opc::from_bytes(opc))
     }
 
-    pub fn card(&self, n: u16) -> Isim {
+    pub(crate) fn card(&self, n: u16) -> Isim {
         let sqn = self.card_sqn.map_or_else(SqnArray::new, SqnArray::starting_at);
         Isim::new(self.algorithm(n, self.wrong_k), sqn)
     }
 
-    pub fn hss(&self, seed: [u8; 32]) -> Hss<MemoryStore> {
+    pub(crate) fn hss(&self, seed: [u8; 32]) -> Hss<MemoryStore> {
         let mut store = MemoryStore::new();
         for n in 0..self.ues {
             let identity = |text: &str| SubscriberImpu { impu: Impu::new(text).unwrap(), barred: false };
@@ -99,7 +99,7 @@ impl Options {
         Hss::new(hss::Policy::default(), store, seed)
     }
 
-    pub fn ue(&self, n: u16) -> ue::core::Config {
+    pub(crate) fn ue(&self, n: u16) -> ue::core::Config {
         let (server_port, client_ports) = plan::ue_ports();
         ue::core::Config {
             impi: Impi::new(&plan::impi(n)).unwrap(),
@@ -122,7 +122,7 @@ impl Options {
         }
     }
 
-    pub fn pcscf(&self) -> pcscf::core::Config {
+    pub(crate) fn pcscf(&self) -> pcscf::core::Config {
         let (server_port, client_ports) = plan::p_cscf_ports();
         let gm = pcscf::core::GmAddress { clear: plan::p_cscf(Family::V4), server_port, client_ports };
         pcscf::core::Config {
@@ -139,7 +139,7 @@ impl Options {
         }
     }
 
-    pub fn icscf(&self) -> icscf::Config {
+    pub(crate) fn icscf(&self) -> icscf::Config {
         let name = ServerName::new(plan::S_CSCF_NAME).unwrap();
         icscf::Config {
             address: plan::I_CSCF,
@@ -151,7 +151,7 @@ impl Options {
         }
     }
 
-    pub fn scscf(&self) -> scscf::Config {
+    pub(crate) fn scscf(&self) -> scscf::Config {
         scscf::Config {
             trusted_peers: vec![plan::I_CSCF.ip()],
             reauthenticate: self.reauthenticate,

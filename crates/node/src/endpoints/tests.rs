@@ -1,10 +1,11 @@
 //! UDP and TCP over the loopback interface.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::UdpSocket;
 
 use bytes::Bytes;
 use sip::ConnectionId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
@@ -45,20 +46,27 @@ async fn nothing(endpoints: &mut Endpoints) {
     assert!(arrival.is_err(), "{arrival:?}");
 }
 
-/// A peer outside this process's runtime: it blocks, so the runtime must have another thread.
-fn peer(server: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(server).unwrap();
-    stream.set_read_timeout(Some(LONG)).unwrap();
-    stream
+async fn peer(server: SocketAddr) -> TcpStream {
+    TcpStream::connect(server).await.unwrap()
 }
 
-fn read_all(stream: &mut TcpStream, length: usize) -> Vec<u8> {
+async fn listener() -> TcpListener {
+    TcpListener::bind(any()).await.unwrap()
+}
+
+async fn read(stream: &mut TcpStream, length: usize) -> Vec<u8> {
     let mut octets = vec![0; length];
-    stream.read_exact(&mut octets).unwrap();
+    timeout(LONG, stream.read_exact(&mut octets)).await.expect("octets arrive").unwrap();
     octets
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn closed(stream: &mut TcpStream) {
+    let mut buffer = [0; 16];
+    let end = timeout(LONG, stream.read(&mut buffer)).await.expect("the connection ends");
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+}
+
+#[tokio::test]
 async fn a_datagram_arrives_and_its_answer_goes_back() {
     let mut endpoints = endpoints();
     let local = endpoints.bind_udp(any()).unwrap();
@@ -111,9 +119,9 @@ async fn no_other_socket_stands_in_for_one_that_is_not_bound() {
 async fn a_stream_is_cut_into_messages_however_it_is_segmented() {
     let mut endpoints = endpoints();
     let local = endpoints.bind_tcp(any()).unwrap();
-    let mut stream = peer(local);
+    let mut stream = peer(local).await;
     // Three in one segment.
-    stream.write_all(&[request("a"), request("b"), request("c")].concat()).unwrap();
+    stream.write_all(&[request("a"), request("b"), request("c")].concat()).await.unwrap();
     for expected in ["a", "b", "c"] {
         let (flow, received) = message(&mut endpoints).await;
         assert_eq!((flow.local, flow.remote), (local, stream.local_addr().unwrap()));
@@ -124,31 +132,31 @@ async fn a_stream_is_cut_into_messages_however_it_is_segmented() {
     stream.set_nodelay(true).unwrap();
     let octets = request("split");
     for part in [&octets[..10], &octets[10..100]] {
-        stream.write_all(part).unwrap();
+        stream.write_all(part).await.unwrap();
         nothing(&mut endpoints).await;
     }
-    stream.write_all(&octets[100..]).unwrap();
+    stream.write_all(&octets[100..]).await.unwrap();
     assert_eq!(message(&mut endpoints).await.1.call_id(), "split");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test]
 async fn a_ping_gets_a_pong_and_is_no_message() {
     let mut endpoints = endpoints();
     let local = endpoints.bind_tcp(any()).unwrap();
-    let mut stream = peer(local);
-    stream.write_all(b"\r\n\r\n").unwrap();
-    assert_eq!(read_all(&mut stream, 2), b"\r\n");
+    let mut stream = peer(local).await;
+    stream.write_all(b"\r\n\r\n").await.unwrap();
+    assert_eq!(read(&mut stream, 2).await, b"\r\n");
     nothing(&mut endpoints).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test]
 async fn a_stream_that_is_no_sip_is_closed() {
     let mut endpoints = endpoints();
     let local = endpoints.bind_tcp(any()).unwrap();
-    let mut stream = peer(local);
+    let mut stream = peer(local).await;
     let remote = stream.local_addr().unwrap();
     // No length can be found in it, so nothing that follows can be a message either.
-    stream.write_all(&vec![b'x'; 200_000]).ok();
+    stream.write_all(&vec![b'x'; 200_000]).await.ok();
     match next(&mut endpoints).await {
         Arrival::Failed { flow, error } => {
             assert_eq!(flow, Flow::tcp(local, remote));
@@ -156,17 +164,16 @@ async fn a_stream_that_is_no_sip_is_closed() {
         }
         other => panic!("{other:?}"),
     }
-    let mut buffer = [0; 16];
-    assert!(matches!(stream.read(&mut buffer), Ok(0) | Err(_)), "the peer sees the end");
+    closed(&mut stream).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test]
 async fn an_answer_takes_the_connection_of_its_request() {
     let mut endpoints = endpoints();
     let local = endpoints.bind_tcp(any()).unwrap();
-    let mut streams = [peer(local), peer(local)];
+    let mut streams = [peer(local).await, peer(local).await];
     for (n, stream) in streams.iter_mut().enumerate() {
-        stream.write_all(&request(&format!("from-{n}"))).unwrap();
+        stream.write_all(&request(&format!("from-{n}"))).await.unwrap();
     }
     for _ in 0..2 {
         let (flow, received) = message(&mut endpoints).await;
@@ -175,52 +182,50 @@ async fn an_answer_takes_the_connection_of_its_request() {
     }
     for (n, stream) in streams.iter_mut().enumerate() {
         let expected = request(&format!("back-{n}"));
-        assert_eq!(read_all(stream, expected.len()), expected);
+        assert_eq!(read(stream, expected.len()).await, expected);
     }
 }
 
 /// A port that nothing uses now.
 fn free_port() -> SocketAddr {
-    TcpListener::bind(any()).unwrap().local_addr().unwrap()
+    std::net::TcpListener::bind(any()).unwrap().local_addr().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test]
 async fn a_connection_leaves_from_the_local_port_asked_for_and_is_used_again() {
-    let listener = TcpListener::bind(any()).unwrap();
+    let listener = listener().await;
     let (local, remote) = (free_port(), listener.local_addr().unwrap());
     let mut endpoints = endpoints();
     let flow = Flow::tcp(local, remote);
     endpoints.send(Transmit { flow, bytes: request("one") }).unwrap();
-    let (mut stream, from) = listener.accept().unwrap();
+    let (mut stream, from) = listener.accept().await.unwrap();
     assert_eq!(from, local);
     endpoints.send(Transmit { flow, bytes: request("two") }).unwrap();
     let both = [request("one"), request("two")].concat();
-    assert_eq!(read_all(&mut stream, both.len()), both);
+    assert_eq!(read(&mut stream, both.len()).await, both);
     // What comes back comes on the connection.
-    stream.write_all(&request("back")).unwrap();
+    stream.write_all(&request("back")).await.unwrap();
     let (answer, _) = message(&mut endpoints).await;
     assert_eq!((answer.local, answer.remote, answer.connection.is_some()), (local, remote, true));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test]
 async fn connections_from_one_address_close_and_others_stay() {
-    let listener = TcpListener::bind(any()).unwrap();
+    let listener = listener().await;
     let remote = listener.local_addr().unwrap();
     let (gone, kept) = (Flow::tcp(free_port(), remote), Flow::tcp(free_port(), remote));
     let mut endpoints = endpoints();
     let mut accepted = Vec::new();
     for flow in [gone, kept] {
         endpoints.send(Transmit { flow, bytes: request("x") }).unwrap();
-        let (mut stream, _) = listener.accept().unwrap();
-        read_all(&mut stream, request("x").len());
-        stream.set_read_timeout(Some(LONG)).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read(&mut stream, request("x").len()).await;
         accepted.push(stream);
     }
     endpoints.close_connections_from(gone.local);
-    let mut buffer = [0; 16];
-    assert!(matches!(accepted[0].read(&mut buffer), Ok(0) | Err(_)));
+    closed(&mut accepted[0]).await;
     endpoints.send(Transmit { flow: kept, bytes: request("y") }).unwrap();
-    assert_eq!(read_all(&mut accepted[1], request("y").len()), request("y"));
+    assert_eq!(read(&mut accepted[1], request("y").len()).await, request("y"));
     nothing(&mut endpoints).await;
 }
 
@@ -246,21 +251,20 @@ async fn a_connection_that_has_ended_is_not_opened_again_for_an_answer() {
     assert_eq!(error.kind(), io::ErrorKind::NotConnected);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test]
 async fn no_more_connections_than_the_limit_are_held() {
     let mut endpoints = Endpoints::new(Limits { connections: 1, ..Limits::default() });
     let local = endpoints.bind_tcp(any()).unwrap();
-    let mut first = peer(local);
-    first.write_all(&request("first")).unwrap();
+    let mut first = peer(local).await;
+    first.write_all(&request("first")).await.unwrap();
     message(&mut endpoints).await;
-    let mut second = peer(local);
-    let mut buffer = [0; 16];
-    assert!(matches!(second.read(&mut buffer), Ok(0) | Err(_)), "one too many is closed");
+    let mut second = peer(local).await;
+    closed(&mut second).await;
     let own = endpoints.send(Transmit { flow: Flow::tcp(any(), local), bytes: request("x") });
     assert_eq!(own.unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
     // The one that goes makes room.
     drop(first);
     assert!(matches!(next(&mut endpoints).await, Arrival::Failed { .. }));
-    peer(local).write_all(&request("third")).unwrap();
+    peer(local).await.write_all(&request("third")).await.unwrap();
     assert_eq!(message(&mut endpoints).await.1.call_id(), "third");
 }

@@ -42,6 +42,9 @@ pub(super) struct Sets {
     temporary: Option<Set>,
     current: Option<Set>,
     old: Option<Set>,
+    /// Client ports of sets that ended here since the latest success. The P-CSCF may hold those sets longer and would
+    /// refuse their ports.
+    ended: Vec<u16>,
 }
 
 const KERNEL_MARGIN: Duration = Duration::from_secs(60);
@@ -52,7 +55,7 @@ const AWAIT_AUTH: Duration = Duration::from_secs(240);
 
 impl Sets {
     pub(super) fn new(spis: SpiPool) -> Self {
-        Self { spis, last: 0, temporary: None, current: None, old: None }
+        Self { spis, last: 0, temporary: None, current: None, old: None, ended: Vec::new() }
     }
 
     pub(super) fn current(&self) -> Option<&Set> {
@@ -70,7 +73,10 @@ impl Sets {
             let sets = [&self.temporary, &self.current, &self.old].into_iter().flatten();
             sets.into_iter().any(|set| set.associations.uc_to_ps.source.port() == port.get())
         };
-        let free: Vec<Port> = config.client_ports.iter().filter(|port| !in_use(*port)).collect();
+        let mut free: Vec<Port> = config.client_ports.iter().filter(|port| !in_use(*port)).collect();
+        if free.iter().any(|port| !self.ended.contains(&port.get())) {
+            free.retain(|port| !self.ended.contains(&port.get()));
+        }
         let at = usize::try_from(random).unwrap_or(0).checked_rem(free.len())?;
         let port_c = *free.get(at)?;
         let spi_c = self.spis.draw(&[])?;
@@ -132,6 +138,8 @@ impl Sets {
             self.free(&set);
             outputs.push(Output::RemoveSas { associations: set.associations });
         }
+        // At this success the P-CSCF has let go of all sets but these two as well.
+        self.ended.clear();
         outputs
     }
 
@@ -178,6 +186,10 @@ impl Sets {
     fn free(&mut self, set: &Set) {
         self.spis.give_back(set.associations.ps_to_uc.spi);
         self.spis.give_back(set.associations.pc_to_us.spi);
+        let port = set.associations.uc_to_ps.source.port();
+        if !self.ended.contains(&port) {
+            self.ended.push(port);
+        }
     }
 }
 

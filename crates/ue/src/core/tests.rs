@@ -1,26 +1,17 @@
-//! The UE alone: the network is written out.
+//! The UE alone: the network's answers are written out.
 
-use aka::{Algorithm, Amf, AuthVector, K, Nonce, Opc, Rand, Sqn, SqnArray};
-use sip::{Draft, Name};
+use aka::{Algorithm, Amf, DigestAlgorithm, K, Nonce, Opc, Rand, Sqn, SqnArray};
+use sec_agree::{Policy, SecurityServer, Setup};
+use sip::{Draft, Name, Transport};
 
 use super::*;
-
-const SERVER: &str = "ipsec-3gpp;q=0.1;alg=hmac-sha-1-96;ealg=aes-cbc;prot=esp;mod=trans;\
-                      spi-c=2001;spi-s=2002;port-c=6000;port-s=6100";
-
-fn algorithm() -> Algorithm {
-    Algorithm::milenage(K::from_bytes([1; 16]), Opc::from_bytes([2; 16]))
-}
-
-fn vector(seq: u64) -> AuthVector {
-    algorithm().vector(Rand::from_bytes([3; 16]), Sqn::from_parts(seq, 0).unwrap(), Amf::from_bytes([0; 2]))
-}
 
 struct Bench {
     ue: Ue,
     now: Instant,
 }
 
+/// What came out of the UE at once.
 #[derive(Default)]
 struct Outcome {
     sent: Vec<(Flow, Message)>,
@@ -29,28 +20,90 @@ struct Outcome {
     steps: Vec<Step>,
 }
 
-impl Bench {
-    fn new(sqn: SqnArray) -> Self {
-        let config = Config {
-            impi: Impi::new("alice@home.example").unwrap(),
-            impu: Impu::new("sip:alice@home.example").unwrap(),
-            home_domain: "home.example".into(),
-            address: "10.9.0.2".parse().unwrap(),
-            clear_port: 5060,
-            p_cscf: "10.9.0.1:5060".parse().unwrap(),
-            transport: TransportChoice::Udp,
-            algorithms: sec_agree::Policy::default().algorithms().to_vec(),
-            server_port: Port::new(7100).unwrap(),
-            client_ports: ClientPorts::new(7000, 4).unwrap(),
-            spi_first: Spi::new(0x1000).unwrap(),
-            spi_last: Spi::new(0x1fff).unwrap(),
-            expires: 600_000,
-            access_network: None,
-            timers: Timers::GM,
-            patience: Duration::from_secs(30),
-            stay_registered: false,
+impl Outcome {
+    fn only(&self) -> (Flow, &Message) {
+        let [(flow, message)] = self.sent.as_slice() else { panic!("one message, not {:?}", self.sent) };
+        (*flow, message)
+    }
+
+    fn failure(&self) -> &Failure {
+        let [Step::Failed(failure)] = self.steps.as_slice() else {
+            panic!("one failure, not {:?}", self.steps)
         };
-        Self { ue: Ue::new(config, Isim::new(algorithm(), sqn), [9; 32]), now: Instant::ZERO }
+        failure
+    }
+}
+
+fn algorithm() -> Algorithm {
+    Algorithm::milenage(K::from_bytes([1; 16]), Opc::from_bytes([2; 16]))
+}
+
+fn config() -> Config {
+    Config {
+        impi: Impi::new("001010000000001@ims.example").unwrap(),
+        impu: Impu::new("sip:alice@ims.example").unwrap(),
+        home_domain: "ims.example".into(),
+        address: "10.9.0.2".parse().unwrap(),
+        clear_port: 5060,
+        p_cscf: "10.9.0.1:5060".parse().unwrap(),
+        transport: TransportChoice::Udp,
+        algorithms: Policy::default().algorithms().to_vec(),
+        server_port: Port::new(7100).unwrap(),
+        client_ports: ClientPorts::new(7000, 4).unwrap(),
+        spi_first: Spi::new(0x2000).unwrap(),
+        spi_last: Spi::new(0x2fff).unwrap(),
+        expires: 3600,
+        access_network: None,
+        timers: Timers::GM,
+        patience: Duration::from_secs(60),
+        stay_registered: false,
+    }
+}
+
+fn nonce() -> String {
+    let sqn = Sqn::from_parts(1, 0).unwrap();
+    let vector = algorithm().vector(Rand::from_bytes([9; 16]), sqn, Amf::from_bytes([0; 2]));
+    Nonce::new(vector.rand, vector.autn).encode()
+}
+
+fn security_server(algorithms: &[Algorithms]) -> String {
+    let setup = Setup {
+        spi_c: Spi::new(0x1000).unwrap(),
+        spi_s: Spi::new(0x1001).unwrap(),
+        port_c: Port::new(6000).unwrap(),
+        port_s: Port::new(6100).unwrap(),
+    };
+    SecurityServer::answer(&Policy::new(algorithms).unwrap(), setup).unwrap().to_string()
+}
+
+fn digest(nonce: &str, algorithm: &str) -> String {
+    format!("Digest realm=\"ims.example\", nonce=\"{nonce}\", algorithm={algorithm}")
+}
+
+fn challenge(request: &Message, authenticate: String, server: Option<String>) -> Message {
+    let mut draft = Draft::reply(request, 401, "Unauthorized", Some("s"));
+    draft.push(Name::WwwAuthenticate, authenticate);
+    if let Some(server) = server {
+        draft.push(Name::SecurityServer, server);
+    }
+    draft.finish()
+}
+
+fn good_challenge(request: &Message) -> Message {
+    let server = security_server(Policy::default().algorithms());
+    challenge(request, digest(&nonce(), DigestAlgorithm::AkaV1Md5.as_str()), Some(server))
+}
+
+fn ok(request: &Message) -> Message {
+    let mut draft = Draft::reply(request, 200, "OK", Some("s"));
+    draft.push(Name::Contact, format!("{};expires=3600", request.first(Name::Contact).unwrap()));
+    draft.finish()
+}
+
+impl Bench {
+    fn new(config: Config) -> Self {
+        let isim = Isim::new(algorithm(), SqnArray::new());
+        Self { ue: Ue::new(config, isim, [7; 32]), now: Instant::from_epoch(Duration::from_secs(1)) }
     }
 
     fn give(&mut self, input: Input) -> Outcome {
@@ -63,147 +116,162 @@ impl Bench {
                 }
                 Output::InstallSas { set, sas, .. } => outcome.installs.push((set, sas)),
                 Output::RemoveSas { .. } => outcome.removed += 1,
-                Output::Step(step) => outcome.steps.push(step),
                 Output::ExtendSas { .. } | Output::Close { .. } => {}
+                Output::Step(step) => outcome.steps.push(step),
                 Output::WaitUntil(_) => return outcome,
             }
         }
     }
 
     fn register(&mut self) -> (Flow, Message) {
-        let mut outcome = self.give(Input::Command(Command::Register));
-        outcome.sent.remove(0)
+        let outcome = self.give(Input::Command(Command::Register));
+        let (flow, message) = outcome.only();
+        (flow, message.clone())
     }
 
-    /// SM1, and what the UE makes of this answer to it.
-    fn answered(&mut self, answer: impl FnOnce(&Message) -> Message) -> Outcome {
-        let (flow, request) = self.register();
-        self.give(Input::Received { flow, message: answer(&request) })
+    fn receive(&mut self, flow: Flow, message: Message) -> Outcome {
+        self.give(Input::Received { flow, message })
+    }
+
+    /// SM1 and this answer to it.
+    fn answered(config: Config, answer: impl Fn(&Message) -> Message) -> Outcome {
+        let mut bench = Self::new(config);
+        let (flow, request) = bench.register();
+        bench.receive(flow, answer(&request))
     }
 }
 
-fn challenge(request: &Message, nonce: &str, algorithm: &str, server: Option<&str>) -> Message {
-    let mut draft = Draft::reply(request, 401, "Unauthorized", Some("t"));
-    let value = format!("Digest realm=\"home.example\", nonce=\"{nonce}\", algorithm={algorithm}");
-    draft.push(Name::WwwAuthenticate, value);
-    if let Some(server) = server {
-        draft.push(Name::SecurityServer, server);
+#[test]
+fn sm1_leaves_in_clear_with_an_offer_and_no_answer() {
+    let (flow, request) = Bench::new(config()).register();
+    let local = "10.9.0.2:5060".parse().unwrap();
+    assert_eq!(flow, Flow::udp(local, config().p_cscf));
+    assert_eq!((request.method(), request.request_uri()), (Method::Register, Some("sip:ims.example")));
+    let credentials = request.authorization().unwrap().unwrap();
+    assert_eq!(credentials.username, "001010000000001@ims.example");
+    assert!(!credentials.has_response());
+    for (name, tag) in
+        [(Name::Require, "sec-agree"), (Name::ProxyRequire, "sec-agree"), (Name::Supported, "path")]
+    {
+        assert!(sip::OptionTags::of(&request, name).contains(tag), "{tag}");
     }
-    draft.finish()
-}
-
-fn good_nonce(seq: u64) -> String {
-    let vector = vector(seq);
-    Nonce::new(vector.rand, vector.autn).encode()
-}
-
-#[test]
-fn reg_1_sm1_offers_everything_and_claims_nothing() {
-    let mut bench = Bench::new(SqnArray::new());
-    let (flow, sm1) = bench.register();
-    assert_eq!(
-        (flow.local, flow.remote),
-        ("10.9.0.2:5060".parse().unwrap(), "10.9.0.1:5060".parse().unwrap())
-    );
-    assert_eq!(sm1.request_uri(), Some("sip:home.example"));
-    let credentials = sm1.authorization().unwrap().unwrap();
-    assert_eq!((&*credentials.username, &*credentials.nonce), ("alice@home.example", ""));
-    assert_eq!(credentials.response.as_deref(), Some(""));
-    assert_eq!(sm1.first(Name::Require), Some("sec-agree"));
-    assert_eq!(sm1.first(Name::ProxyRequire), Some("sec-agree"));
-    assert_eq!(sm1.first(Name::SecurityVerify), None);
-    assert_eq!(sm1.first(Name::PAccessNetworkInfo), None);
-    let offer = SecurityClient::parse(sm1.values(Name::SecurityClient)).unwrap();
-    assert_eq!(offer.algorithms(), sec_agree::Policy::default().algorithms());
-    assert!(sm1.first(Name::Via).unwrap().contains(";rport"));
+    let offer = SecurityClient::parse(request.values(Name::SecurityClient)).unwrap();
+    assert_eq!(offer.algorithms(), config().algorithms);
+    let setup = offer.setup();
+    assert_eq!(setup.port_s, config().server_port);
+    assert!(config().client_ports.contains(setup.port_c.get()));
+    assert!(request.first(Name::Contact).unwrap().contains("10.9.0.2:7100"), "the protected server port");
+    assert!(request.first(Name::SecurityVerify).is_none());
+    assert_eq!(request.expires(), Some(3600));
 }
 
 #[test]
-fn sm7_answers_over_the_new_set_and_only_after_the_kernel_has_it() {
-    let mut bench = Bench::new(SqnArray::new());
-    let outcome = bench.answered(|request| challenge(request, &good_nonce(1), "AKAv1-MD5", Some(SERVER)));
-    assert!(outcome.sent.is_empty());
-    let (set, sas) = &outcome.installs[0];
-    assert_eq!(sas.associations.uc_to_ps.destination, "10.9.0.1:6100".parse().unwrap());
-    let outcome = bench.give(Input::SasInstalled { set: *set });
-    let (flow, sm7) = &outcome.sent[0];
-    assert_eq!(flow.local, sas.associations.uc_to_ps.source);
-    assert_eq!(flow.remote, sas.associations.uc_to_ps.destination);
-    assert_eq!(sm7.first(Name::SecurityVerify), Some(SERVER), "SEC-6: as it came");
-    assert_eq!(sm7.cseq().unwrap().number, 2);
-    assert!(sm7.first(Name::Via).unwrap().contains("10.9.0.2:7100"), "the protected server port");
-    // SA-13: a 403 that comes in clear is not for us; over the set it ends the attempt and the set.
-    let refused = Draft::reply(sm7, 403, "Forbidden", Some("t")).finish();
-    let clear = Flow::udp("10.9.0.2:5060".parse().unwrap(), "10.9.0.1:5060".parse().unwrap());
-    assert!(bench.give(Input::Received { flow: clear, message: refused.clone() }).steps.is_empty());
-    let over = Flow::udp(sas.associations.pc_to_us.destination, sas.associations.pc_to_us.source);
-    let outcome = bench.give(Input::Received { flow: over, message: refused });
-    assert!(matches!(outcome.steps.as_slice(), [Step::Failed(Failure::Rejected { status: 403, .. })]));
-    assert_eq!(outcome.removed, 1);
-}
-
-#[test]
-fn challenges_that_make_no_sense_end_the_attempt_with_a_reason() {
-    let failed = |nonce: &str, algorithm: &str, server: Option<&str>| {
-        let mut bench = Bench::new(SqnArray::new());
-        let mut outcome = bench.answered(|request| challenge(request, nonce, algorithm, server));
-        assert!(outcome.installs.is_empty());
-        match outcome.steps.pop() {
-            Some(Step::Failed(failure)) => failure,
-            other => panic!("a failure, not {other:?}"),
-        }
-    };
-    let good = good_nonce(1);
-    assert!(matches!(failed("AAAA", "AKAv1-MD5", Some(SERVER)), Failure::BadChallenge(_)), "DIG-4");
-    assert!(matches!(failed(&good, "MD5", Some(SERVER)), Failure::BadChallenge(_)));
-    assert!(matches!(failed(&good, "AKAv1-MD5", None), Failure::SecurityAgreement(_)));
-    let weak = SERVER.replace("hmac-sha-1-96", "hmac-md5-96");
-    let none = Failure::SecurityAgreement(SecAgreeError::NoCommonAlgorithm);
-    assert_eq!(failed(&good, "AKAv1-MD5", Some(&weak)), none, "SEC-5");
-}
-
-#[test]
-fn aka_3_a_network_that_cannot_authenticate_itself_is_told_so() {
-    let mut bench = Bench::new(SqnArray::new());
-    let forged = Nonce::new(Rand::from_bytes([3; 16]), aka::Autn::from_bytes([7; 16])).encode();
-    let outcome = bench.answered(|request| challenge(request, &forged, "AKAv1-MD5", Some(SERVER)));
-    assert_eq!(outcome.steps, [Step::Failed(Failure::NetworkAuthentication)]);
-    let credentials = outcome.sent[0].1.authorization().unwrap().unwrap();
-    assert_eq!((credentials.response.as_deref(), credentials.auts.is_none()), (Some(""), true));
-}
-
-#[test]
-fn aka_6_a_stale_sequence_number_is_answered_with_auts_and_a_new_offer() {
-    let mut bench = Bench::new(SqnArray::starting_at(Sqn::from_parts(100, 0).unwrap()));
+fn a_good_challenge_is_answered_over_the_new_set_once_the_kernel_has_it() {
+    let mut bench = Bench::new(config());
     let (flow, request) = bench.register();
-    let message = challenge(&request, &good_nonce(5), "AKAv1-MD5", Some(SERVER));
-    let outcome = bench.give(Input::Received { flow, message });
-    assert_eq!(outcome.steps, [Step::SynchronisationFailure]);
-    let (_, resync) = &outcome.sent[0];
-    assert!(resync.authorization().unwrap().unwrap().auts.is_some());
-    assert_ne!(resync.first(Name::SecurityClient), request.first(Name::SecurityClient));
-    assert_eq!(resync.call_id(), request.call_id());
+    let outcome = bench.receive(flow, good_challenge(&request));
+    assert!(outcome.sent.is_empty(), "nothing leaves before the kernel has the set");
+    let (set, sas) = &outcome.installs[0];
+    let expected = sas.associations;
+    let outcome = bench.give(Input::SasInstalled { set: *set });
+    let (flow, answer) = outcome.only();
+    assert_eq!(flow, Flow::udp(expected.uc_to_ps.source, expected.uc_to_ps.destination));
+    assert!(answer.authorization().unwrap().unwrap().has_response());
+    assert_eq!(answer.first(Name::SecurityClient), request.first(Name::SecurityClient));
+    let verify: Vec<_> = answer.values(Name::SecurityVerify).collect();
+    assert_eq!(verify.join(", "), security_server(Policy::default().algorithms()));
+    assert_eq!(answer.call_id(), request.call_id());
+    assert_eq!(answer.cseq().unwrap().number, 2);
+    // Over UDP the answer comes from the client port of the P-CSCF to our server port, and no other way.
+    let sa = expected.pc_to_us;
+    for wrong in [flow, Flow::udp("10.9.0.2:5060".parse().unwrap(), config().p_cscf)] {
+        assert!(bench.receive(wrong, ok(answer)).steps.is_empty(), "{wrong:?}");
+    }
+    let outcome = bench.receive(Flow::udp(sa.destination, sa.source), ok(answer));
+    assert!(matches!(outcome.steps.as_slice(), [Step::Registered(_)]), "{:?}", outcome.steps);
+    assert_eq!(bench.ue.registration().unwrap().associations, expected);
 }
 
 #[test]
-fn a_200_without_a_challenge_and_silence_are_failures() {
-    let mut bench = Bench::new(SqnArray::new());
-    let contact = "<sip:alice@10.9.0.2:7100>;expires=60";
-    let outcome = bench.answered(|request| {
-        let mut draft = Draft::reply(request, 200, "OK", Some("t"));
-        draft.push(Name::Contact, contact);
-        draft.finish()
+fn a_challenge_without_security_server_is_refused() {
+    let aka = DigestAlgorithm::AkaV1Md5.as_str();
+    let outcome = Bench::answered(config(), |request| challenge(request, digest(&nonce(), aka), None));
+    assert!(matches!(outcome.failure(), Failure::SecurityAgreement(_)), "{:?}", outcome.failure());
+    assert!(outcome.installs.is_empty() && outcome.sent.is_empty());
+}
+
+#[test]
+fn a_challenge_without_an_algorithm_of_aka_is_refused() {
+    let server = || Some(security_server(Policy::default().algorithms()));
+    for algorithm in ["MD5", "SHA-256", "\"\""] {
+        let outcome =
+            Bench::answered(config(), |request| challenge(request, digest(&nonce(), algorithm), server()));
+        assert!(
+            matches!(outcome.failure(), Failure::BadChallenge(_)),
+            "{algorithm}: {:?}",
+            outcome.failure()
+        );
+        assert!(outcome.installs.is_empty() && outcome.sent.is_empty());
+    }
+}
+
+#[test]
+fn a_nonce_without_room_for_rand_and_autn_is_refused() {
+    let server = || Some(security_server(Policy::default().algorithms()));
+    let aka = DigestAlgorithm::AkaV1Md5.as_str();
+    let nonce = nonce();
+    for short in [&nonce[..nonce.len() - 4], "", "****"] {
+        let outcome = Bench::answered(config(), |request| challenge(request, digest(short, aka), server()));
+        assert!(matches!(outcome.failure(), Failure::BadChallenge(_)), "{short}: {:?}", outcome.failure());
+    }
+}
+
+#[test]
+fn a_server_list_without_an_algorithm_of_ours_is_refused() {
+    let config = Config { algorithms: vec![Algorithms::ALL[1]], ..config() };
+    let aka = DigestAlgorithm::AkaV1Md5.as_str();
+    let outcome = Bench::answered(config, |request| {
+        challenge(request, digest(&nonce(), aka), Some(security_server(&[Algorithms::ALL[7]])))
     });
-    assert!(matches!(outcome.steps.as_slice(), [Step::Failed(Failure::BadAnswer(_))]));
+    assert_eq!(outcome.failure(), &Failure::SecurityAgreement(SecAgreeError::NoCommonAlgorithm));
+    assert!(outcome.installs.is_empty());
+}
+
+#[test]
+fn an_answer_from_elsewhere_is_not_heard() {
+    let mut bench = Bench::new(config());
+    let (flow, request) = bench.register();
+    let foreign = Flow { remote: "10.9.0.66:5060".parse().unwrap(), ..flow };
+    let protected = Flow { remote: "10.9.0.1:6000".parse().unwrap(), ..flow };
+    for wrong in [foreign, protected, Flow { transport: Transport::Tcp, ..foreign }] {
+        let outcome = bench.receive(wrong, good_challenge(&request));
+        assert!(outcome.steps.is_empty() && outcome.installs.is_empty(), "{wrong:?}");
+    }
+    assert_eq!(bench.receive(flow, good_challenge(&request)).installs.len(), 1);
+}
+
+#[test]
+fn a_200_without_a_challenge_registers_nobody() {
+    let outcome = Bench::answered(config(), ok);
+    assert!(matches!(outcome.failure(), Failure::BadAnswer(_)), "{:?}", outcome.failure());
+}
+
+#[test]
+fn a_kernel_that_refuses_ends_the_command_and_a_later_one_may_succeed() {
+    let mut bench = Bench::new(config());
+    let (flow, request) = bench.register();
+    let set = bench.receive(flow, good_challenge(&request)).installs[0].0;
+    let outcome = bench.give(Input::SasFailed { set, cause: "no room".into() });
+    assert!(matches!(outcome.failure(), Failure::Kernel { .. }));
+    assert_eq!(outcome.removed, 0, "the kernel holds nothing to remove");
     bench.register();
-    assert_eq!(bench.give(Input::Command(Command::Register)).steps, [Step::Failed(Failure::Busy)]);
-    bench.now += Duration::from_secs(31);
-    let outcome = bench.give(Input::Timeout);
-    assert!(
-        matches!(outcome.steps.as_slice(), [Step::Failed(Failure::NoAnswer { .. })]),
-        "{:?}",
-        outcome.steps
-    );
-    let nothing = bench.give(Input::Command(Command::Deregister)).steps;
-    assert_eq!(nothing, [Step::Failed(Failure::NotRegistered)]);
+}
+
+#[test]
+fn one_command_at_a_time_and_no_de_registration_of_nobody() {
+    let mut bench = Bench::new(config());
+    assert_eq!(bench.give(Input::Command(Command::Deregister)).failure(), &Failure::NotRegistered);
+    bench.register();
+    assert_eq!(bench.give(Input::Command(Command::Register)).failure(), &Failure::Busy);
+    assert_eq!(bench.give(Input::Command(Command::Deregister)).failure(), &Failure::Busy);
 }
