@@ -1,29 +1,20 @@
-//! Security-Client, -Server and -Verify of RFC 3329: what is read is written the way it is read.
+//! What a UE or a P-CSCF offers must be read or refused, and what was read must print as something that reads the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sec_agree::{Algorithms, Policy, SecurityClient, SecurityServer, SecurityVerify};
+use sec_agree::{Policy, SecurityClient, SecurityServer, SecurityVerify};
 
-fuzz_target!(|value: &str| {
-    // A message hands over one value an item; the lines of a header are separated here.
-    let values = || value.split('\n');
-    if let Ok(offer) = SecurityClient::parse(values()) {
-        let written = offer.to_string();
-        let again = SecurityClient::parse(sip_values(&written)).expect("a written offer is an offer");
-        assert!(again.setup() == offer.setup() && again.algorithms() == offer.algorithms());
-        offer.verify(&again).expect("an offer equals its repetition");
-        let _ = Policy::default().choose(&offer);
+fuzz_target!(|text: &str| {
+    let values = || sip::text::list(text);
+    if let Ok(client) = SecurityClient::parse(values()) {
+        let printed = client.to_string();
+        let again = SecurityClient::parse(sip::text::list(&printed)).expect("what was printed is legal");
+        assert!(client.verify(&again).is_ok());
+        let _ = Policy::default().choose(&client);
     }
     if let Ok(server) = SecurityServer::parse(values()) {
-        let _ = server.choose(&Algorithms::ALL);
         let echo = SecurityVerify::echo(&server).to_string();
-        let echo = SecurityVerify::parse(sip_values(&echo)).expect("a written echo is an echo");
-        server.verify(&echo).expect("an echo equals what it echoes");
+        let echo = SecurityVerify::parse(sip::text::list(&echo)).expect("an echo is legal");
+        assert!(server.verify(&echo).is_ok());
     }
-    let _ = SecurityVerify::parse(values());
 });
-
-/// The values of one header line, as a SIP message gives them.
-fn sip_values(line: &str) -> Vec<&str> {
-    sip::text::list(line).collect()
-}

@@ -1,32 +1,35 @@
-//! One datagram: parsed, looked at from all sides, written again, parsed again.
+//! SIP-16: whatever a datagram holds, reading it, forwarding it and answering it must not panic, and what we write
+//! must be readable again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sip::{Draft, Message, Name};
+use sip::header::{strip_keys, with_integrity_protected};
+use sip::{Draft, Message, Name, routing};
 
 fuzz_target!(|datagram: &[u8]| {
-    let Ok(message) = Message::parse(datagram) else {
-        let _ = sip::refusal(datagram, "fuzz");
-        return;
-    };
-    let _ = (message.top_via().map(|via| (via.branch(), via.rport(), via.received())), message.cseq());
-    let _ = (message.expires(), message.max_forwards(), message.call_id(), message.body());
-    let _ = (message.contacts(), message.authorization(), message.www_authenticate());
-    for address in [message.from(), message.to()].into_iter().flatten() {
-        let _ = address.parse_uri().map(|uri| (uri.identity(), uri.user_at_host(), uri.transport()));
+    let _ = sip::refusal(datagram, "t");
+    let Ok(message) = Message::parse(datagram) else { return };
+    for (name, spelling, value) in message.fields() {
+        assert!(!value.contains(['\r', '\n', '\0']));
+        assert!(name == Name::Other || name.as_str().eq_ignore_ascii_case(spelling) || spelling.len() == 1);
+        let (stripped, _) = strip_keys(value);
+        assert!(strip_keys(&stripped).1.is_none());
+        let _ = with_integrity_protected(value, Some("yes"));
+        for address in message.addresses(name).flatten() {
+            let _ = (address.tag(), address.expires(), address.parse_uri().map(|uri| uri.identity()));
+        }
     }
-    for name in [Name::Route, Name::Path, Name::ServiceRoute, Name::PAssociatedUri] {
-        message.addresses(name).for_each(|address| drop(address.map(|address| address.expires())));
-    }
-    let again = Draft::forward(&message).finish();
-    let reread = Message::parse(again.bytes().to_vec()).expect("what was parsed and written is SIP");
-    assert_eq!(
-        (message.is_request(), message.status(), message.request_uri()),
-        (reread.is_request(), reread.status(), reread.request_uri())
-    );
-    assert_eq!((message.call_id(), message.body()), (reread.call_id(), reread.body()));
+    let _ = (message.authorization(), message.www_authenticate(), message.contacts(), message.expires());
+    let _ = (routing::next_hop(&message), routing::max_forwards(&message), routing::strict_next_hop(&message));
+    let mut draft = Draft::forward(&message);
+    let _ = routing::consume_routes(&message, &mut draft, |uri| uri.lr());
+    draft.push_front(Name::Via, "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1");
+    let forwarded = draft.finish();
+    let again = Message::parse(forwarded.bytes());
+    // One Via more may be one too many.
+    let full = message.values(Name::Via).count() >= 100;
+    assert!(full || again.is_ok_and(|again| again.fields().eq(forwarded.fields())));
     if message.is_request() {
-        let reply = Draft::reply(&message, 400, "Bad Request", Some("fuzz")).finish();
-        Message::parse(reply.bytes().to_vec()).expect("an answer to what was parsed is SIP");
+        assert!(Message::parse(Draft::reply(&message, 401, "Unauthorized", Some("t")).finish().bytes()).is_ok());
     }
 });
