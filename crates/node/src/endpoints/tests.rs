@@ -116,6 +116,37 @@ async fn no_other_socket_stands_in_for_one_that_is_not_bound() {
 }
 
 #[tokio::test]
+async fn more_datagrams_than_one_system_call_takes_keep_their_order_both_ways() {
+    let mut endpoints = endpoints();
+    let local = endpoints.bind_udp(any()).unwrap();
+    let socket = UdpSocket::bind(any()).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    for n in 0..100 {
+        socket.send_to(&request(&format!("c{n}")), local).unwrap();
+    }
+    for n in 0..100 {
+        assert_eq!(message(&mut endpoints).await.1.call_id(), format!("c{n}"));
+    }
+    let flow = Flow::udp(local, socket.local_addr().unwrap());
+    for n in 0..40u8 {
+        endpoints.send(Transmit { flow, bytes: vec![n; 10].into() }).unwrap();
+    }
+    assert!(endpoints.flush().is_empty());
+    let mut buffer = [0; 100];
+    for n in 0..40u8 {
+        let (length, from) = socket.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..length], from), (&[n; 10][..], local));
+    }
+}
+
+#[tokio::test]
+async fn tls_is_an_error_and_not_silence() {
+    let mut endpoints = endpoints();
+    let flow = Flow { transport: Transport::Tls, ..Flow::tcp(any(), any()) };
+    assert!(endpoints.send(Transmit { flow, bytes: request("x") }).is_err());
+}
+
+#[tokio::test]
 async fn a_stream_is_cut_into_messages_however_it_is_segmented() {
     let mut endpoints = endpoints();
     let local = endpoints.bind_tcp(any()).unwrap();
@@ -165,6 +196,9 @@ async fn a_stream_that_is_no_sip_is_closed() {
         other => panic!("{other:?}"),
     }
     closed(&mut stream).await;
+    let late = Flow { connection: Some(ConnectionId(1)), ..Flow::tcp(local, remote) };
+    let error = endpoints.send(Transmit { flow: late, bytes: request("late") }).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotConnected);
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ fn config() -> Config {
 }
 
 fn nonce() -> String {
-    let sqn = Sqn::from_parts(1, 0).unwrap();
+    let sqn = Sqn::from_parts(5, 0).unwrap();
     let vector = algorithm().vector(Rand::from_bytes([9; 16]), sqn, Amf::from_bytes([0; 2]));
     Nonce::new(vector.rand, vector.autn).encode()
 }
@@ -102,7 +102,11 @@ fn ok(request: &Message) -> Message {
 
 impl Bench {
     fn new(config: Config) -> Self {
-        let isim = Isim::new(algorithm(), SqnArray::new());
+        Self::with_card(config, SqnArray::new())
+    }
+
+    fn with_card(config: Config, sqn: SqnArray) -> Self {
+        let isim = Isim::new(algorithm(), sqn);
         Self { ue: Ue::new(config, isim, [7; 32]), now: Instant::from_epoch(Duration::from_secs(1)) }
     }
 
@@ -142,14 +146,16 @@ impl Bench {
 }
 
 #[test]
-fn sm1_leaves_in_clear_with_an_offer_and_no_answer() {
+fn reg_1_sm1_offers_everything_and_claims_nothing() {
     let (flow, request) = Bench::new(config()).register();
     let local = "10.9.0.2:5060".parse().unwrap();
     assert_eq!(flow, Flow::udp(local, config().p_cscf));
     assert_eq!((request.method(), request.request_uri()), (Method::Register, Some("sip:ims.example")));
     let credentials = request.authorization().unwrap().unwrap();
     assert_eq!(credentials.username, "001010000000001@ims.example");
-    assert!(!credentials.has_response());
+    assert_eq!((&*credentials.nonce, credentials.response.as_deref()), ("", Some("")));
+    assert_eq!(request.first(Name::PAccessNetworkInfo), None);
+    assert!(request.first(Name::Via).unwrap().contains(";rport"));
     for (name, tag) in
         [(Name::Require, "sec-agree"), (Name::ProxyRequire, "sec-agree"), (Name::Supported, "path")]
     {
@@ -179,7 +185,8 @@ fn a_good_challenge_is_answered_over_the_new_set_once_the_kernel_has_it() {
     assert!(answer.authorization().unwrap().unwrap().has_response());
     assert_eq!(answer.first(Name::SecurityClient), request.first(Name::SecurityClient));
     let verify: Vec<_> = answer.values(Name::SecurityVerify).collect();
-    assert_eq!(verify.join(", "), security_server(Policy::default().algorithms()));
+    assert_eq!(verify.join(", "), security_server(Policy::default().algorithms()), "SEC-6: as it came");
+    assert!(answer.first(Name::Via).unwrap().contains("10.9.0.2:7100"), "the protected server port");
     assert_eq!(answer.call_id(), request.call_id());
     assert_eq!(answer.cseq().unwrap().number, 2);
     // Over UDP the answer comes from the client port of the P-CSCF to our server port, and no other way.
@@ -216,7 +223,7 @@ fn a_challenge_without_an_algorithm_of_aka_is_refused() {
 }
 
 #[test]
-fn a_nonce_without_room_for_rand_and_autn_is_refused() {
+fn dig_4_a_nonce_without_room_for_rand_and_autn_is_refused() {
     let server = || Some(security_server(Policy::default().algorithms()));
     let aka = DigestAlgorithm::AkaV1Md5.as_str();
     let nonce = nonce();
@@ -227,7 +234,7 @@ fn a_nonce_without_room_for_rand_and_autn_is_refused() {
 }
 
 #[test]
-fn a_server_list_without_an_algorithm_of_ours_is_refused() {
+fn sec_5_a_server_list_without_an_algorithm_of_ours_is_refused() {
     let config = Config { algorithms: vec![Algorithms::ALL[1]], ..config() };
     let aka = DigestAlgorithm::AkaV1Md5.as_str();
     let outcome = Bench::answered(config, |request| {
@@ -274,4 +281,52 @@ fn one_command_at_a_time_and_no_de_registration_of_nobody() {
     bench.register();
     assert_eq!(bench.give(Input::Command(Command::Register)).failure(), &Failure::Busy);
     assert_eq!(bench.give(Input::Command(Command::Deregister)).failure(), &Failure::Busy);
+}
+
+#[test]
+fn sa_13_a_403_in_clear_is_not_for_us_and_over_the_set_it_ends_attempt_and_set() {
+    let mut bench = Bench::new(config());
+    let (clear, request) = bench.register();
+    let outcome = bench.receive(clear, good_challenge(&request));
+    let (set, sas) = &outcome.installs[0];
+    let sa = sas.associations.pc_to_us;
+    let outcome = bench.give(Input::SasInstalled { set: *set });
+    let refused = Draft::reply(outcome.only().1, 403, "Forbidden", Some("s")).finish();
+    assert!(bench.receive(clear, refused.clone()).steps.is_empty());
+    let outcome = bench.receive(Flow::udp(sa.destination, sa.source), refused);
+    assert!(matches!(outcome.failure(), Failure::Rejected { status: 403, .. }));
+    assert_eq!(outcome.removed, 1);
+}
+
+#[test]
+fn aka_3_a_network_that_cannot_authenticate_itself_is_told_so() {
+    let forged = Nonce::new(Rand::from_bytes([3; 16]), aka::Autn::from_bytes([7; 16])).encode();
+    let aka = DigestAlgorithm::AkaV1Md5.as_str();
+    let server = || Some(security_server(Policy::default().algorithms()));
+    let outcome = Bench::answered(config(), |request| challenge(request, digest(&forged, aka), server()));
+    assert_eq!(outcome.failure(), &Failure::NetworkAuthentication);
+    let credentials = outcome.only().1.authorization().unwrap().unwrap();
+    assert_eq!((credentials.response.as_deref(), credentials.auts.is_none()), (Some(""), true));
+}
+
+#[test]
+fn aka_6_a_stale_sequence_number_is_answered_with_auts_and_a_new_offer() {
+    let card = SqnArray::starting_at(Sqn::from_parts(100, 0).unwrap());
+    let mut bench = Bench::with_card(config(), card);
+    let (flow, request) = bench.register();
+    let outcome = bench.receive(flow, good_challenge(&request));
+    assert_eq!(outcome.steps, [Step::SynchronisationFailure]);
+    let (_, resync) = outcome.only();
+    assert!(resync.authorization().unwrap().unwrap().auts.is_some());
+    assert_ne!(resync.first(Name::SecurityClient), request.first(Name::SecurityClient));
+    assert_eq!(resync.call_id(), request.call_id());
+}
+
+#[test]
+fn silence_is_a_failure() {
+    let mut bench = Bench::new(config());
+    bench.register();
+    bench.now += config().patience + Duration::from_secs(1);
+    let outcome = bench.give(Input::Timeout);
+    assert!(matches!(outcome.failure(), Failure::NoAnswer { .. }), "{:?}", outcome.failure());
 }
