@@ -26,7 +26,7 @@ fn names(value: &str) -> Vec<String> {
                 names.push(std::mem::take(&mut word).to_ascii_lowercase());
                 in_value = true;
             }
-            ' ' | '\t' | ',' | '\r' | '\n' => {
+            ' ' | '\t' | ',' => {
                 word.clear();
                 in_value = false;
             }
@@ -38,6 +38,10 @@ fn names(value: &str) -> Vec<String> {
 }
 
 fuzz_target!(|value: &str| {
+    // No header value of a parsed message holds these (`sip_message` asserts it).
+    if value.contains(['\r', '\n', '\0']) {
+        return;
+    }
     let (clean, _) = strip_keys(value);
     let left = names(&clean);
     assert!(!left.iter().any(|name| matches!(name.as_str(), "ik" | "ck")), "{clean:?}");
