@@ -34,7 +34,6 @@ impl FramingError {
 }
 
 /// What the stream held next.
-#[derive(Debug)]
 pub enum Frame {
     Message(Message),
     /// CRLF CRLF between messages; answer with [`PONG`] (RFC 5626 4.4.1).
@@ -43,6 +42,18 @@ pub enum Frame {
     KeepAlivePong,
     /// The frame was sound, the message in it was not. The octets are there for [`crate::refusal`].
     Malformed(ParseError, Vec<u8>),
+}
+
+impl std::fmt::Debug for Frame {
+    /// What is malformed may still hold ik, ck or a response: only the number of its octets is shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Message(message) => write!(f, "Message({message:?})"),
+            Self::KeepAlivePing => f.write_str("KeepAlivePing"),
+            Self::KeepAlivePong => f.write_str("KeepAlivePong"),
+            Self::Malformed(error, octets) => write!(f, "Malformed({error:?}, {} octets)", octets.len()),
+        }
+    }
 }
 
 /// The answer to [`Frame::KeepAlivePing`].

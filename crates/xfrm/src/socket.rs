@@ -55,7 +55,9 @@ impl XfrmSocket {
             self.append(message);
         }
         let sent = self.socket.send(&self.outgoing, 0);
-        self.outgoing.zeroize();
+        // Only what was written: what lies behind it was wiped before.
+        self.outgoing.as_mut_slice().zeroize();
+        self.outgoing.clear();
         sent.map_err(|error| XfrmError::Netlink(errno_of(&error)))?;
         let mut answers = vec![None; messages.len()];
         let mut missing = messages.len();

@@ -42,7 +42,6 @@ impl Default for Limits {
 }
 
 /// What the sockets have to tell.
-#[derive(Debug)]
 pub enum Arrival {
     Message {
         flow: Flow,
@@ -74,11 +73,24 @@ pub struct Endpoints {
     sender: mpsc::Sender<Arrival>,
 }
 
+impl std::fmt::Debug for Arrival {
+    /// What is no SIP may still hold ik, ck or a response: only the number of its octets is shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Message { flow, message } => write!(f, "Message {{ {flow:?}, {message:?} }}"),
+            Self::Malformed { flow, error, octets } => {
+                write!(f, "Malformed {{ {flow:?}, {error:?}, {} octets }}", octets.len())
+            }
+            Self::Failed { flow, error } => write!(f, "Failed {{ {flow:?}, {error:?} }}"),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct UdpEntry {
     socket: Arc<UdpSocket>,
     reader: AbortHandle,
-    outgoing: Vec<udp::Outgoing>,
+    outgoing: Vec<Transmit>,
 }
 
 impl Endpoints {
@@ -150,17 +162,17 @@ impl Endpoints {
     /// other socket may stand in. Datagrams leave with the next [`Endpoints::flush`]; what goes wrong later with a
     /// connection comes back as [`Arrival::Failed`].
     pub fn send(&mut self, transmit: Transmit) -> io::Result<()> {
-        let Transmit { flow, bytes } = transmit;
+        let flow = transmit.flow;
         match flow.transport {
             Transport::Udp => {
                 let entry = self.udp.get_mut(&flow.local).ok_or_else(|| no_socket(flow.local))?;
                 if entry.outgoing.is_empty() {
                     self.waiting.push(flow.local);
                 }
-                entry.outgoing.push(udp::Outgoing { flow, bytes });
+                entry.outgoing.push(transmit);
                 Ok(())
             }
-            Transport::Tcp => self.connections.send(flow, bytes),
+            Transport::Tcp => self.connections.send(flow, transmit.bytes),
             Transport::Tls => Err(io::Error::new(io::ErrorKind::Unsupported, "TLS is not served here")),
         }
     }

@@ -140,6 +140,19 @@ async fn more_datagrams_than_one_system_call_takes_keep_their_order_both_ways() 
 }
 
 #[tokio::test]
+async fn what_waits_to_leave_or_is_no_sip_never_prints() {
+    let mut endpoints = endpoints();
+    let local = endpoints.bind_udp(any()).unwrap();
+    let secret = "ck=00112233";
+    endpoints.send(Transmit { flow: Flow::udp(local, local), bytes: secret.into() }).unwrap();
+    let waiting = format!("{endpoints:?}");
+    assert!(waiting.contains("11 octets") && !waiting.contains("00112233"), "{waiting}");
+    endpoints.flush();
+    let arrived = format!("{:?}", next(&mut endpoints).await);
+    assert!(arrived.contains("11 octets") && !arrived.contains("48, 48"), "{arrived}");
+}
+
+#[tokio::test]
 async fn tls_is_an_error_and_not_silence() {
     let mut endpoints = endpoints();
     let flow = Flow { transport: Transport::Tls, ..Flow::tcp(any(), any()) };

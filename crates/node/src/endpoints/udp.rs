@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
-use sip::{Flow, Message};
+use sip::{Flow, Message, Transmit};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -98,18 +97,11 @@ fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|address| SocketAddr::V6((*address).into())))
 }
 
-/// A datagram that waits for [`send_all`].
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) flow: Flow,
-    pub(super) bytes: Bytes,
-}
-
 /// Sends datagrams from one socket in their order; answers those that could not leave.
 ///
 /// Straight to the operating system: tokio's own `try_send_to` refuses until the reactor has once reported the socket
 /// as writable, which for a socket bound a moment ago it has not.
-pub(super) fn send_all(socket: &UdpSocket, mut outgoing: &[Outgoing]) -> Vec<(Flow, io::Error)> {
+pub(super) fn send_all(socket: &UdpSocket, mut outgoing: &[Transmit]) -> Vec<(Flow, io::Error)> {
     let mut failed = Vec::new();
     while let Some(first) = outgoing.first() {
         let sent = match send_some(socket, outgoing) {
@@ -125,7 +117,7 @@ pub(super) fn send_all(socket: &UdpSocket, mut outgoing: &[Outgoing]) -> Vec<(Fl
     failed
 }
 
-fn send_some(socket: &UdpSocket, outgoing: &[Outgoing]) -> io::Result<usize> {
+fn send_some(socket: &UdpSocket, outgoing: &[Transmit]) -> io::Result<usize> {
     if let [single] = outgoing {
         return SockRef::from(socket).send_to(&single.bytes, &single.flow.remote.into()).map(|_| 1);
     }

@@ -1,6 +1,6 @@
 //! SM11 to SM12: what the core network says about a REGISTER, on its way to the UE.
 
-use sip::{ClientId, Draft, Flow, Instant, Message, Name, Uri};
+use sip::{ClientId, Contacts, Draft, Flow, Instant, Message, Name, Uri};
 
 use super::{Arrival, Event, Forwarded, PCscf, Registration, SetId, Stage};
 
@@ -24,13 +24,15 @@ impl PCscf {
         let expires = granted(&forwarded.request, response);
         // The answer leaves over the set of its request before anything happens to that set.
         self.pass_on(now, forwarded, response);
+        let Arrival::Over(set) = forwarded.arrival else {
+            // Whatever the core network says about an unauthenticated UE: no set confirms it, so none is touched.
+            return self.event(Event::Dropped { flow: forwarded.flow, reason: "a 200 without a challenge" });
+        };
+        // A REGISTER without Contact only asks what is bound.
+        let Some(expires) = expires else { return };
         if expires == 0 {
             return self.deregistered(now, forwarded);
         }
-        let Arrival::Over(set) = forwarded.arrival else {
-            // A core network that registers an unauthenticated UE is not ours to believe: no set confirms it.
-            return self.event(Event::Dropped { flow: forwarded.flow, reason: "a 200 without a challenge" });
-        };
         let ue = forwarded.flow.remote;
         let impi = forwarded.impi.clone();
         self.registrations.insert(impi.clone(), registration(&forwarded.request, response));
@@ -77,24 +79,22 @@ impl PCscf {
     }
 }
 
-/// The registration time granted to the contact of the request: its expires parameter, else the header.
+/// The registration time granted to the contact of the request: its expires parameter, else the header; 0 when it is
+/// not bound any more. `None` for a request without a contact, which changes nothing.
 //= RFC 3261 10.3
-fn granted(request: &Message, response: &Message) -> u32 {
-    let own = request.contacts().ok().and_then(|contacts| match contacts {
-        sip::Contacts::List(list) => list.first().and_then(|contact| contact.parse_uri().ok()),
-        sip::Contacts::Star => None,
-    });
+fn granted(request: &Message, response: &Message) -> Option<u32> {
+    let asked = match request.contacts().ok()? {
+        Contacts::Star => return Some(0),
+        Contacts::List(list) => list,
+    };
+    let own = asked.first()?.parse_uri().ok()?;
     let bound = match response.contacts() {
-        Ok(sip::Contacts::List(list)) => list,
+        Ok(Contacts::List(list)) => list,
         _ => Vec::new(),
     };
-    let same = |uri: &str| own.zip(Uri::parse(uri).ok()).is_some_and(|(own, uri)| own.equals(&uri));
-    match bound.iter().find(|contact| same(contact.uri)) {
-        Some(contact) => contact.expires().or_else(|| response.expires()).unwrap_or(3600),
-        // A contact that is not bound any more was de-registered.
-        None if request.contacts().is_ok() => 0,
-        None => response.expires().unwrap_or(0),
-    }
+    let is_own = |uri: &str| Uri::parse(uri).is_ok_and(|uri| own.equals(&uri));
+    let contact = bound.iter().find(|contact| is_own(contact.uri));
+    Some(contact.map_or(0, |contact| contact.expires().or_else(|| response.expires()).unwrap_or(3600)))
 }
 
 fn registration(request: &Message, response: &Message) -> Registration {
@@ -106,5 +106,38 @@ fn registration(request: &Message, response: &Message) -> Registration {
         //= RFC 3608 6.1: the routes of the latest 200 replace those before
         service_route: uris(Name::ServiceRoute),
         contact: request.address(Name::Contact).map(|contact| contact.uri.into()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(first_line: &str, contact: &str) -> Message {
+        let text = format!(
+            "{first_line}\r\nVia: SIP/2.0/UDP 10.9.0.2;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=f\r\nTo: <sip:a@b>\r\n\
+             Call-ID: c\r\nCSeq: 1 REGISTER\r\n{contact}Content-Length: 0\r\n\r\n"
+        );
+        Message::parse(text.into_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_time_granted_is_that_of_the_own_contact() {
+        let granted = |asked: &str, bound: &str| {
+            granted(&message("REGISTER sip:b SIP/2.0", asked), &message("SIP/2.0 200 OK", bound))
+        };
+        let own = "Contact: <sip:a@10.9.0.2:7100>\r\n";
+        let two = "Contact: <sip:a@10.9.0.9:7100>;expires=9, <sip:a@10.9.0.2:7100>;expires=60\r\n";
+        assert_eq!(granted(own, two), Some(60));
+        assert_eq!(granted(own, "Contact: <sip:a@10.9.0.2:7100>\r\nExpires: 30\r\n"), Some(30));
+        assert_eq!(
+            granted(own, "Contact: <sip:a@10.9.0.9:7100>;expires=9\r\n"),
+            Some(0),
+            "not bound any more"
+        );
+        assert_eq!(granted("Contact: *\r\nExpires: 0\r\n", ""), Some(0));
+        // A request that only asks must not end the sets it came over.
+        assert_eq!(granted("", two), None);
+        assert_eq!(granted("", ""), None);
     }
 }

@@ -177,6 +177,8 @@ pub enum Failure {
     Kernel { cause: Box<str> },
     #[error("the answer cannot be used: {0}")]
     BadAnswer(&'static str),
+    #[error("the REGISTER cannot be sent: its set is gone, or too many are under way")]
+    CannotSend,
     #[error("not registered")]
     NotRegistered,
     #[error("another command is under way")]

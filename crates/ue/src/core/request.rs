@@ -100,7 +100,10 @@ impl Ue {
                 attempt.client = Some(client);
                 self.attempt = Some(attempt);
             }
-            _ => self.fail(Failure::BadAnswer("the set it would be sent over is gone")),
+            _ => {
+                self.attempt = Some(attempt);
+                self.fail(Failure::CannotSend);
+            }
         }
     }
 
