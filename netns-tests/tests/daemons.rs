@@ -114,3 +114,28 @@ fn a_challenge_that_makes_no_sense_ends_the_ue_at_once() -> Result<()> {
     assert!(ue.stderr().contains("its nonce holds no RAND and AUTN"), "{}", ue.stderr());
     Ok(())
 }
+
+#[test]
+#[ignore = "needs a kernel with ESP"]
+fn check_reads_every_value_and_shows_no_key() -> Result<()> {
+    let (network, folder) = (Network::new()?, testbed());
+    for name in ["hss", "scscf", "icscf", "pcscf", "ue"] {
+        let config = format!("{name}.toml");
+        let mut check =
+            Process::start(&network.core, name, &["--config", &config, "--check"], folder.path())?;
+        assert!(check.wait(Duration::from_secs(20))?.success(), "{name}: {}", check.stderr());
+        assert!(check.stdout().contains("ims.mnc001") && !check.stdout().contains("465b5ce8"), "{name}");
+    }
+    // Good TOML with a bad value is found by the check, not at the first phone.
+    let path = folder.path().join("pcscf.toml");
+    std::fs::write(&path, std::fs::read_to_string(&path)?.replace("hmac-sha-1-96/aes-cbc", "rot13/null"))?;
+    let mut check =
+        Process::start(&network.core, "pcscf", &["--config", "pcscf.toml", "--check"], folder.path())?;
+    assert!(!check.wait(Duration::from_secs(20))?.success());
+    assert!(
+        check.stderr().contains("ipsec.algorithms") && check.stderr().contains("rot13"),
+        "{}",
+        check.stderr()
+    );
+    Ok(())
+}

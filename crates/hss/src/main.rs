@@ -7,6 +7,7 @@ use aka::IndRange;
 use anyhow::Context;
 use clap::Parser;
 use cx::{Origin, ServerCapabilities, ServerConfig, VisitedNetwork};
+use hss::csv::Imported;
 use hss::{FileStore, Hss, HssConfig, Policy};
 use node::Shutdown;
 use node::daemon::Daemon;
@@ -21,19 +22,21 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    if arguments.daemon.check {
-        let config: HssConfig = node::config::load(&arguments.daemon.config)?;
-        policy(&config)?;
-        ind_range(&config)?;
-        hss::csv::import(&config.subscribers)?;
-    }
-    arguments.daemon.run(serve)
+    Arguments::parse().daemon.run(prepare, serve)
 }
 
-async fn serve(config: HssConfig, mut shutdown: Shutdown) -> anyhow::Result<()> {
-    let policy = policy(&config)?;
-    let store = FileStore::open(&config.subscribers, ind_range(&config)?)?;
+/// A configuration that has been checked, and the subscribers it names.
+type Prepared = (HssConfig, Policy, IndRange, Vec<Imported>);
+
+/// Reads everything but the sequence numbers, which `--check` must not touch.
+async fn prepare(config: HssConfig) -> anyhow::Result<Prepared> {
+    let (policy, range) = (policy(&config)?, ind_range(&config)?);
+    let imported = hss::csv::import(&config.subscribers)?;
+    Ok((config, policy, range, imported))
+}
+
+async fn serve((config, policy, range, imported): Prepared, mut shutdown: Shutdown) -> anyhow::Result<()> {
+    let store = FileStore::with(imported, &config.subscribers, range)?;
     let subscribers = store.len();
     let server = Arc::new(Mutex::new(Hss::new(policy, store, node::seed()?)));
     let listener =

@@ -22,10 +22,11 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    Arguments::parse().daemon.run(|file: File, shutdown| async move {
-        let link = Arc::new(file.cx.connect().await?);
-        let shell = Shell::start(file.core().await?, link)?;
-        tracing::info!(address = %file.address, hss = file.cx.peer, "I-CSCF is ready");
+    let prepare = async |file: File| Ok((file.core().await?, file.cx));
+    Arguments::parse().daemon.run(prepare, async |(config, cx), shutdown| {
+        let address = config.address;
+        let shell = Shell::start(config, Arc::new(cx.connect().await?))?;
+        tracing::info!(%address, hss = cx.peer, "I-CSCF is ready");
         shell.run(shutdown).await
     })
 }

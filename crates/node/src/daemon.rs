@@ -1,5 +1,6 @@
 //! The command line and the life of a daemon.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -14,7 +15,7 @@ pub struct Daemon {
     /// The configuration file (TOML; unknown keys are refused).
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Print the configuration in force, without secrets, and end.
+    /// Check the configuration and the files it names, print what is in force, without secrets, and end.
     #[arg(long)]
     pub check: bool,
     #[command(flatten)]
@@ -22,25 +23,29 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Loads the configuration, hands it to `serve` on a runtime of one thread, and returns when `serve` does.
-    /// With `--check` it only prints.
-    pub fn run<T, F>(self, serve: impl FnOnce(T, Shutdown) -> F) -> anyhow::Result<()>
+    /// Loads the configuration, has `prepare` check it, and serves what came of it on a runtime of one thread until
+    /// `serve` returns. With `--check` it prints the configuration in force, and serves nothing.
+    pub fn run<T, P>(
+        self,
+        prepare: impl AsyncFnOnce(T) -> anyhow::Result<P>,
+        serve: impl AsyncFnOnce(P, Shutdown) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()>
     where
         T: DeserializeOwned + Serialize,
-        F: Future<Output = anyhow::Result<()>>,
     {
         let config: T = config::load(&self.config)?;
-        if self.check {
-            use std::io::Write;
-            std::io::stdout().write_all(config::effective(&config)?.as_bytes())?;
-            return Ok(());
-        }
-        logging::init(&self.log)?;
-        tracing::debug!(limit = raise_open_files(), "open files");
+        let printed = config::effective(&config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
+            if self.check {
+                prepare(config).await?;
+                std::io::stdout().write_all(printed.as_bytes())?;
+                return Ok(());
+            }
+            logging::init(&self.log)?;
+            tracing::debug!(limit = raise_open_files(), "open files");
             let shutdown = Shutdown::on_signal()?;
-            serve(config, shutdown).await
+            serve(prepare(config).await?, shutdown).await
         })
     }
 }

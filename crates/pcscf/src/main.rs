@@ -22,8 +22,8 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    Arguments::parse().daemon.run(|config: Config, shutdown| async move {
-        let core = config.into_core().await?;
+    let prepare = async |config: Config| Ok(config.into_core().await?);
+    Arguments::parse().daemon.run(prepare, async |core, shutdown| {
         let (gm, mw) = (core.gm.clone(), core.mw);
         let shell = Shell::start(core)?;
         tracing::info!(?gm, %mw, "P-CSCF is ready");

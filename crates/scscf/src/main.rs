@@ -22,9 +22,9 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    Arguments::parse().daemon.run(|file: File, shutdown| async move {
-        let link = Arc::new(file.cx.connect().await?);
-        let shell = Shell::start(file.core()?, file.listen, link)?;
+    let prepare = async |file: File| Ok((file.core()?, file));
+    Arguments::parse().daemon.run(prepare, async |(config, file), shutdown| {
+        let shell = Shell::start(config, file.listen, Arc::new(file.cx.connect().await?))?;
         tracing::info!(listen = %file.listen, hss = file.cx.peer, "S-CSCF is ready");
         shell.run(shutdown).await
     })

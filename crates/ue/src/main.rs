@@ -33,8 +33,8 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let Arguments { daemon, once, json } = Arguments::parse();
-    daemon.run(|config: Config, mut shutdown| async move {
-        let (config, isim, protection) = config.into_core().await?;
+    let prepare = async |config: Config| config.into_core().await;
+    daemon.run(prepare, async |(config, isim, protection), mut shutdown| {
         let mut fleet = Fleet::start(vec![(config, isim)], vec![protection])?;
         fleet.command(0, Command::Register);
         let outcome = loop {

@@ -27,7 +27,11 @@ pub struct FileStore {
 
 impl FileStore {
     pub fn open(subscribers: &Path, range: IndRange) -> Result<Self, HssError> {
-        let imported = csv::import(subscribers)?;
+        Self::with(csv::import(subscribers)?, subscribers, range)
+    }
+
+    /// Of rows that have been read already from `subscribers`.
+    pub fn with(imported: Vec<csv::Imported>, subscribers: &Path, range: IndRange) -> Result<Self, HssError> {
         let path = Self::journal_path(subscribers);
         let (lock, past) = Journal::lock_and_read(&path)?;
 
