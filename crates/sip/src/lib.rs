@@ -8,6 +8,7 @@
 //! [`transaction::Transactions`], which sits between the two and the wire.
 #![forbid(unsafe_code)]
 
+pub mod dialog;
 mod draft;
 mod flow;
 pub mod framing;
@@ -17,10 +18,12 @@ mod message;
 mod method;
 mod name;
 mod parse;
+pub mod reginfo;
 pub mod routing;
 pub mod text;
 pub mod transaction;
 
+pub use dialog::{Dialog, DialogError, SubscriptionState};
 pub use draft::Draft;
 pub use flow::{ConnectionId, Flow, Transmit, Transport};
 pub use header::{
