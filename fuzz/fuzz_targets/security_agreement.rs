@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sec_agree::{Policy, SecurityClient, SecurityServer, SecurityVerify};
+use sec_agree::{Mode, Policy, SecurityClient, SecurityServer, SecurityVerify};
 
 fuzz_target!(|text: &str| {
     let values = || sip::text::list(text);
@@ -10,7 +10,12 @@ fuzz_target!(|text: &str| {
         let printed = client.to_string();
         let again = SecurityClient::parse(sip::text::list(&printed)).expect("what was printed is legal");
         assert!(client.verify(&again).is_ok());
-        let _ = Policy::default().choose(&client);
+        let policy = Policy::default().with_nat_traversal();
+        for mode in Mode::ALL {
+            if let Ok(pair) = policy.choose_in(mode, &client) {
+                assert!(client.algorithms_in(mode).contains(&pair));
+            }
+        }
     }
     if let Ok(server) = SecurityServer::parse(values()) {
         let echo = SecurityVerify::echo(&server).to_string();

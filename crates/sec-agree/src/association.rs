@@ -1,7 +1,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::{Algorithms, EspKeys, SecAgreeError, Setup, Spi};
+use crate::{Algorithms, Encapsulation, EspKeys, Mode, SecAgreeError, Setup, Spi};
 
 /// One end of a set of security associations: the UE or the P-CSCF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +75,8 @@ pub struct Associations {
     pub pc_to_us: Association,
     pub us_to_pc: Association,
     pub algorithms: Algorithms,
+    /// Around a NAT: the packets as above are inside a tunnel inside UDP.
+    pub encapsulation: Option<Encapsulation>,
 }
 
 impl Associations {
@@ -92,7 +94,29 @@ impl Associations {
             pc_to_us: association(Role::PcToUs, pc, us, ue.setup.spi_s),
             us_to_pc: association(Role::UsToPc, us, pc, p_cscf.setup.spi_c),
             algorithms,
+            encapsulation: None,
         })
+    }
+
+    /// The same set in a tunnel inside UDP, for a UE behind a NAT. The UE's address of the set is then the one that
+    /// the P-CSCF sees.
+    //= TS 33.203 Annex M
+    pub fn encapsulated(self, encapsulation: Encapsulation) -> Result<Self, SecAgreeError> {
+        let same_family = encapsulation.ue.is_ipv4() == self.ue_address().is_ipv4();
+        if encapsulation.p_cscf.ip() != self.p_cscf_address() || !same_family {
+            return Err(SecAgreeError::BadEncapsulation);
+        }
+        Ok(Self { encapsulation: Some(encapsulation), ..self })
+    }
+
+    pub fn mode(&self) -> Mode {
+        if self.encapsulation.is_some() { Mode::UdpEncTun } else { Mode::Trans }
+    }
+
+    /// Source and destination of the UDP packets that carry an association of this set; `None` in transport mode.
+    pub fn outer(&self, role: Role) -> Option<(SocketAddr, SocketAddr)> {
+        let Encapsulation { ue, p_cscf } = self.encapsulation?;
+        Some(if role.towards_ue() { (p_cscf, ue) } else { (ue, p_cscf) })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Association> {
@@ -154,6 +178,24 @@ mod tests {
                 "us-to-pc 10.9.0.2:7002 10.9.0.1:6000 2001",
             ]
         );
+    }
+
+    #[test]
+    fn nat_an_encapsulated_set_has_outer_addresses_besides_its_own() {
+        let ue = end("192.0.2.7", 7001, 7002, 1001, 1002);
+        let p_cscf = end("10.9.0.1", 6000, 6100, 2001, 2002);
+        let set = Associations::new(&ue, &p_cscf, Algorithms::ALL[1]).unwrap();
+        assert_eq!((set.mode(), set.outer(Role::UcToPs)), (Mode::Trans, None));
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let (private, gate) = (at("192.168.1.2:4500"), at("10.9.0.1:4500"));
+        let tunnel = set.encapsulated(Encapsulation { ue: private, p_cscf: gate }).unwrap();
+        assert_eq!(tunnel.mode(), Mode::UdpEncTun);
+        assert_eq!(tunnel.uc_to_ps, set.uc_to_ps, "inside, nothing changes");
+        assert_eq!(tunnel.outer(Role::UcToPs), Some((private, gate)));
+        assert_eq!(tunnel.outer(Role::UsToPc), Some((private, gate)));
+        assert_eq!(tunnel.outer(Role::PcToUs), Some((gate, private)));
+        let elsewhere = Encapsulation { ue: private, p_cscf: at("10.9.0.9:4500") };
+        assert_eq!(set.encapsulated(elsewhere), Err(SecAgreeError::BadEncapsulation));
     }
 
     #[test]

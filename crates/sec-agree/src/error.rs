@@ -28,7 +28,7 @@ pub enum SecAgreeError {
     DifferentEnds,
     #[error("prot is not esp")]
     NotEsp,
-    #[error("mod is not trans")]
+    #[error("mod is neither trans nor UDP-enc-tun")]
     NotTransport,
     #[error("alg {alg} does not go with ealg {ealg}")]
     AlgorithmMismatch { alg: crate::Alg, ealg: crate::Ealg },
@@ -36,10 +36,16 @@ pub enum SecAgreeError {
     UnknownAlgorithm,
     #[error("none of the offered algorithms is allowed here")]
     NoCommonAlgorithm,
+    #[error("a NAT is on the way, and UDP-enc-tun is not offered")]
+    NoUdpEncTun,
+    #[error("a NAT is on the way, and UDP-enc-tun is not allowed here")]
+    UdpEncTunNotAllowed,
     #[error("Security-Verify differs from the Security-Server that was sent")]
     SecurityVerifyMismatch,
     #[error("Security-Client differs from that of the first REGISTER")]
     SecurityClientMismatch,
+    #[error("the outer addresses of UDP-enc-tun are not those of the ends")]
+    BadEncapsulation,
     #[error("an SPI is used twice within one set of security associations")]
     SpiCollision,
 }

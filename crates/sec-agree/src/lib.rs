@@ -15,9 +15,11 @@
 
 mod algorithm;
 mod association;
+mod encapsulation;
 mod error;
 mod keys;
 mod mechanism;
+mod mode;
 mod offer;
 mod policy;
 mod pool;
@@ -25,9 +27,11 @@ mod setup;
 
 pub use algorithm::{Alg, Algorithms, Ealg};
 pub use association::{Association, Associations, End, Role, SaSet};
+pub use encapsulation::Encapsulation;
 pub use error::SecAgreeError;
 pub use keys::{EspKeys, Secret};
 pub use mechanism::Mechanism;
+pub use mode::Mode;
 pub use offer::{SecurityClient, SecurityServer, SecurityVerify};
 pub use policy::Policy;
 pub use pool::{ClientPorts, SpiPool};

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Alg, Algorithms, Ealg, SecAgreeError};
+use crate::{Alg, Algorithms, Ealg, Mode, SecAgreeError};
 
 /// One mechanism of a Security-Client, -Server or -Verify header, whatever its kind.
 ///
@@ -80,19 +80,18 @@ impl Mechanism {
         self.parameter(name)?.ok_or(SecAgreeError::MissingParameter { name })
     }
 
-    /// The algorithms of an ipsec-3gpp mechanism, or why it cannot be used.
+    /// The algorithms and the mode of an ipsec-3gpp mechanism, or why it cannot be used.
     //= TS 33.203 Annex H: alg is mandatory; ealg, prot and mod default to null, esp and trans
-    pub(crate) fn algorithms(&self) -> Result<Algorithms, SecAgreeError> {
+    pub(crate) fn proposal(&self) -> Result<(Mode, Algorithms), SecAgreeError> {
         let alg: Alg = self.mandatory("alg")?.parse()?;
         let ealg: Ealg = self.parameter("ealg")?.unwrap_or("null").parse()?;
-        //= TS 33.203 6.3: ESP in transport mode; ah and tun are not used
+        //= TS 33.203 6.3: ESP in transport mode, in UDP-enc-tun behind a NAT; ah and tun are not used
         if self.parameter("prot")?.unwrap_or("esp") != "esp" {
             return Err(SecAgreeError::NotEsp);
         }
-        if self.parameter("mod")?.unwrap_or("trans") != "trans" {
-            return Err(SecAgreeError::NotTransport);
-        }
-        Algorithms::new(alg, ealg)
+        let mode = self.parameter("mod")?.map_or(Some(Mode::Trans), Mode::of_text);
+        let mode = mode.ok_or(SecAgreeError::NotTransport)?;
+        Ok((mode, Algorithms::new(alg, ealg)?))
     }
 
     /// The q value in thousandths; a mechanism without one counts as 1.

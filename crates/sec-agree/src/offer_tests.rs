@@ -194,6 +194,72 @@ fn an_offer_prints_and_parses() {
 }
 
 #[test]
+fn nat_offers_with_both_modes_print_parse_and_are_chosen_by_mode() {
+    let pairs = [pair("hmac-sha-1-96/aes-cbc"), pair("hmac-sha-1-96/null")];
+    let offer = SecurityClient::offer_in(&Mode::ALL, &pairs, setup(7000)).unwrap();
+    let text = offer.to_string();
+    assert_eq!(text.matches("mod=trans").count(), 2);
+    assert_eq!(text.matches("mod=UDP-enc-tun").count(), 2);
+    assert_eq!(SecurityClient::parse(text.split(", ")).unwrap(), offer);
+    assert_eq!((offer.algorithms(), offer.algorithms_in(Mode::UdpEncTun)), (&pairs[..], &pairs[..]));
+    let (refuses, allows) = (Policy::default(), Policy::default().with_nat_traversal());
+    assert_eq!(allows.choose_in(Mode::UdpEncTun, &offer), Ok(pairs[0]));
+    assert_eq!(allows.choose(&offer), Ok(pairs[0]));
+    assert_eq!(refuses.choose_in(Mode::UdpEncTun, &offer), Err(SecAgreeError::UdpEncTunNotAllowed));
+    let plain = SecurityClient::offer(&pairs, setup(7000)).unwrap();
+    assert_eq!(allows.choose_in(Mode::UdpEncTun, &plain), Err(SecAgreeError::NoUdpEncTun));
+}
+
+#[test]
+fn nat_the_two_modes_may_offer_different_algorithms() {
+    let tunnel = SM1[1].replace("mod=trans", "mod=udp-ENC-tun");
+    let offer = SecurityClient::parse([SM1[0], &tunnel]).unwrap();
+    let allows = Policy::default().with_nat_traversal();
+    assert_eq!(allows.choose(&offer), Ok(pair("hmac-sha-1-96/aes-cbc")));
+    assert_eq!(allows.choose_in(Mode::UdpEncTun, &offer), Ok(pair("hmac-sha-1-96/null")));
+    let only = SecurityClient::parse([tunnel.as_str()]).unwrap();
+    assert_eq!(allows.choose(&only), Err(SecAgreeError::NoCommonAlgorithm));
+}
+
+#[test]
+fn nat_udp_enc_tun_is_listed_only_where_it_is_allowed() {
+    let refuses = SecurityServer::answer(&Policy::default(), setup(6000)).unwrap();
+    assert!(!refuses.to_string().contains("UDP-enc-tun"));
+    assert_eq!(
+        refuses.choose_in(Mode::UdpEncTun, &Algorithms::ALL),
+        Err(SecAgreeError::NoUdpEncTun),
+        "a UE behind a NAT gives up"
+    );
+    let allows = SecurityServer::answer(&Policy::default().with_nat_traversal(), setup(6000)).unwrap();
+    let modes: Vec<(String, bool)> = allows
+        .to_string()
+        .split(", ")
+        .map(|line| (line[11..16].to_owned(), line.contains("mod=UDP-enc-tun")))
+        .collect();
+    let expected = [("q=0.4", false), ("q=0.3", true), ("q=0.2", false), ("q=0.1", true)];
+    assert_eq!(modes, expected.map(|(q, tunnel)| (q.to_owned(), tunnel)));
+    let null = [pair("hmac-sha-1-96/null")];
+    assert_eq!(allows.choose_in(Mode::UdpEncTun, &Algorithms::ALL), Ok(pair("hmac-sha-1-96/aes-cbc")));
+    assert_eq!(allows.choose_in(Mode::UdpEncTun, &null), Ok(null[0]));
+    assert_eq!(allows.choose(&null), Ok(null[0]));
+}
+
+#[test]
+fn nat_sixteen_entries_keep_their_order_by_q() {
+    let all = Policy::new(&Algorithms::ALL).unwrap().with_nat_traversal();
+    let answer = SecurityServer::answer(&all, setup(6000)).unwrap();
+    assert_eq!(answer.to_string().split(", ").count(), 2 * Algorithms::ALL.len());
+    for mode in Mode::ALL {
+        let chosen = Algorithms::ALL.iter().map(|pair| answer.choose_in(mode, &[*pair]).unwrap());
+        assert_eq!(chosen.collect::<Vec<_>>(), Algorithms::ALL);
+        for rest in 0..Algorithms::ALL.len() {
+            let supported = &Algorithms::ALL[rest..];
+            assert_eq!(answer.choose_in(mode, supported), Ok(supported[0]), "the first of the list");
+        }
+    }
+}
+
+#[test]
 fn a_flood_of_mechanisms_is_refused() {
     let flood = std::iter::repeat_n(SM1[0], 513);
     assert_eq!(SecurityClient::parse(flood).unwrap_err(), SecAgreeError::TooManyMechanisms { limit: 512 });

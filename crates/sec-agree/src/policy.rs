@@ -1,9 +1,10 @@
-use crate::{Algorithms, SecAgreeError, SecurityClient};
+use crate::{Algorithms, Mode, SecAgreeError, SecurityClient};
 
 /// What a P-CSCF (or a UE) allows, best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     algorithms: Vec<Algorithms>,
+    nat_traversal: bool,
 }
 
 impl Policy {
@@ -18,7 +19,7 @@ impl Policy {
         if unique.is_empty() {
             Err(SecAgreeError::NoCommonAlgorithm)
         } else {
-            Ok(Self { algorithms: unique })
+            Ok(Self { algorithms: unique, nat_traversal: false })
         }
     }
 
@@ -26,23 +27,55 @@ impl Policy {
         &self.algorithms
     }
 
+    /// The same, and UEs behind a NAT are served too.
+    pub fn with_nat_traversal(mut self) -> Self {
+        self.nat_traversal = true;
+        self
+    }
+
+    pub fn nat_traversal(&self) -> bool {
+        self.nat_traversal
+    }
+
+    /// The list, best first, each with a q value that no other has.
+    //= RFC 3329 2.3.1: q values are distinct and fall in the order of the list
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (String, Algorithms, Mode)> {
+        let modes = if self.nat_traversal { Mode::ALL.as_slice() } else { &[Mode::Trans] };
+        let count = self.algorithms.len() * modes.len();
+        // At most eight pairs in two modes exist: one decimal where it tells them apart, else two.
+        let width = if count < 10 { 1 } else { 2 };
+        let pairs = self.algorithms.iter().flat_map(|pair| modes.iter().map(move |mode| (*pair, *mode)));
+        pairs.enumerate().map(move |(at, (pair, mode))| (format!("0.{:0width$}", count - at), pair, mode))
+    }
+
     /// The list as a Security-Server value before any SPI is drawn: for answers that ask for an agreement.
     pub fn advertised(&self) -> String {
-        let entries = self.algorithms.iter().enumerate().map(|(at, pair)| {
-            let q = self.algorithms.len() - at;
-            format!("ipsec-3gpp;q=0.{q};alg={};ealg={};prot=esp;mod=trans", pair.alg(), pair.ealg())
+        let entries = self.entries().map(|(q, pair, mode)| {
+            format!("ipsec-3gpp;q={q};alg={};ealg={};prot=esp;mod={mode}", pair.alg(), pair.ealg())
         });
         entries.collect::<Vec<_>>().join(", ")
     }
 
-    /// The P-CSCF's choice: the first pair of its own list that the UE offered too.
-    //= TS 33.203 7.2: the P-CSCF selects the first algorithm combination on its own list which is also supported by the UE
+    /// The P-CSCF's choice for a UE that no NAT hides: the first pair of its own list that the UE offered too.
     pub fn choose(&self, offer: &SecurityClient) -> Result<Algorithms, SecAgreeError> {
-        self.algorithms
-            .iter()
-            .copied()
-            .find(|pair| offer.algorithms().contains(pair))
-            .ok_or(SecAgreeError::NoCommonAlgorithm)
+        self.choose_in(Mode::Trans, offer)
+    }
+
+    /// The P-CSCF's choice in a mode.
+    //= TS 33.203 7.2: the P-CSCF selects the first algorithm combination on its own list which is also supported by the UE
+    pub fn choose_in(&self, mode: Mode, offer: &SecurityClient) -> Result<Algorithms, SecAgreeError> {
+        let offered = offer.algorithms_in(mode);
+        //= TS 33.203 Annex M: a UE behind a NAT needs UDP-enc-tun at both ends
+        if mode == Mode::UdpEncTun {
+            if offered.is_empty() {
+                return Err(SecAgreeError::NoUdpEncTun);
+            }
+            if !self.nat_traversal {
+                return Err(SecAgreeError::UdpEncTunNotAllowed);
+            }
+        }
+        let common = self.algorithms.iter().copied().find(|pair| offered.contains(pair));
+        common.ok_or(SecAgreeError::NoCommonAlgorithm)
     }
 }
 
@@ -52,6 +85,6 @@ impl Default for Policy {
     fn default() -> Self {
         use crate::{Alg::HmacSha1_96, Ealg};
         let pairs = [Ealg::AesCbc, Ealg::Null].map(|ealg| Algorithms::new(HmacSha1_96, ealg));
-        Self { algorithms: pairs.into_iter().flatten().collect() }
+        Self { algorithms: pairs.into_iter().flatten().collect(), nat_traversal: false }
     }
 }
