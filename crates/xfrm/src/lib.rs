@@ -8,7 +8,8 @@
 //! lifetime, or report success for something the kernel did not confirm.
 //!
 //! Where to start: [`Engine::open`] and [`Engine::probe`], then [`Engine::protect`] for the constant policies of a
-//! local address and [`Engine::install`] for the states. `state.rs` and `policy.rs` say what the messages hold.
+//! local address and [`Engine::install`] for the states; [`Monitor`] hears what the kernel does by
+//! itself. `state.rs` and `policy.rs` say what the messages hold.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,8 @@ mod change;
 mod dump;
 mod engine;
 mod error;
+mod event;
+mod monitor;
 mod policy;
 mod probe;
 mod selector;
@@ -27,6 +30,8 @@ pub use change::{Change, Extend};
 pub use dump::{KernelState, StateAlgorithm};
 pub use engine::{Engine, Install};
 pub use error::{Operation, XfrmError};
+pub use event::KernelEvent;
+pub use monitor::Monitor;
 pub use policy::Protection;
 pub use probe::Capabilities;
 pub use selector::MARK;

@@ -179,7 +179,7 @@ fn create_flags(payload: &NetlinkPayload<XfrmMessage>) -> u16 {
     }
 }
 
-fn errno_of(error: &std::io::Error) -> Errno {
+pub(crate) fn errno_of(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 

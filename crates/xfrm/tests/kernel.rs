@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use sec_agree::{Algorithms, Associations, ClientPorts, End, EspKeys, Port, Role, SaSet, Setup, Spi};
-use xfrm::{Engine, Extend, Install, Lifetime, Operation, Protection, XfrmError};
+use xfrm::{Engine, Extend, Install, KernelEvent, Lifetime, Monitor, Operation, Protection, XfrmError};
 
 /// Runs `test` in a network namespace of its own, which ends with its thread.
 fn in_namespace(test: impl FnOnce(Engine) + Send + 'static) {
@@ -184,5 +184,67 @@ fn a_hundred_sets_in_batches() {
         assert_eq!(engine.spis_towards("10.9.0.1".parse().unwrap()).unwrap().len(), 200);
         assert!(engine.remove(&associations).iter().all(Result::is_ok));
         assert!(engine.states().unwrap().is_empty());
+    });
+}
+
+#[test]
+#[ignore = "needs a kernel with ESP"]
+fn the_kernel_tells_when_a_state_ends() {
+    in_namespace(|mut engine| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut monitor = Monitor::open().unwrap();
+            for (ue, p_cscf) in [("10.9.0.2", "10.9.0.1"), ("fd00::2", "fd00::1")] {
+                let set = set_with(SHA1_AES, &end(ue, 7000, 1000), &end(p_cscf, 6000, 2000));
+                let associations = set.associations;
+                engine.install(&[install(set, 2)]).remove(0).unwrap();
+                let mut ended = Vec::new();
+                while ended.len() < 4 {
+                    let next = tokio::time::timeout(Duration::from_secs(30), monitor.next()).await;
+                    match next.expect("the hard limit has passed long ago").unwrap() {
+                        KernelEvent::Expired { spi, destination, hard: true } => {
+                            ended.push((destination, spi))
+                        }
+                        KernelEvent::Expired { .. } => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+                for sa in associations.iter() {
+                    assert!(ended.contains(&(sa.destination.ip(), sa.spi.get())), "{} {ended:?}", sa.role);
+                }
+                assert!(engine.states().unwrap().is_empty());
+            }
+            assert_eq!(monitor.try_next(), Ok(None));
+        });
+    });
+}
+
+#[test]
+#[ignore = "needs a kernel with ESP"]
+fn events_that_nobody_reads_in_time_are_reported_as_lost() {
+    in_namespace(|mut engine| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut monitor = Monitor::with_receive_buffer(4096).unwrap();
+            let sets: Vec<Install> = (0..20u8)
+                .map(|at| {
+                    let address = format!("10.9.1.{}", at + 1);
+                    let p_cscf = end("10.9.0.1", 6000, 5000 + u32::from(at) * 4);
+                    install(set_with(SHA1_AES, &end(&address, 7000, 1000), &p_cscf), 1)
+                })
+                .collect();
+            assert!(engine.install(&sets).iter().all(Result::is_ok));
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while !engine.states().unwrap().is_empty() {
+                assert!(Instant::now() < deadline, "the hard limit of one second has passed long ago");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            let mut events = Vec::new();
+            while let Some(event) = monitor.try_next().unwrap() {
+                events.push(event);
+            }
+            assert!(events.contains(&KernelEvent::Overflow), "{events:?}");
+            assert!(events.len() < 80, "some were lost");
+        });
     });
 }
