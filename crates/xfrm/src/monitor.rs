@@ -72,10 +72,10 @@ impl Monitor {
 
     /// An event that is there already.
     pub fn try_next(&mut self) -> Result<Option<KernelEvent>, XfrmError> {
-        if self.events.is_empty() {
+        while self.events.is_empty() {
             match receive(self.socket.get_ref()) {
                 Ok(events) => self.events.extend(events),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(netlink(&error)),
             }
         }
