@@ -260,7 +260,7 @@ impl Drop for Lab {
 fn start_scscf(core: &Namespace, options: &Options, hss: Arc<Mutex<dyn Server>>) -> Result<(Role, Spent)> {
     let (link, spent) = MeteredLink::new("S-CSCF", hss);
     let config = scscf::Config {
-        trusted_peers: vec![plan::I_CSCF.ip()],
+        trusted_peers: vec![plan::I_CSCF.ip(), plan::P_CSCF_MW.ip()],
         algorithm: options.digest,
         qop: options.qop,
         reauthenticate: options.reauthenticate,

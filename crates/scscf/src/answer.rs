@@ -5,7 +5,7 @@ use crate::registrar::Registration;
 use crate::{Config, Refusal};
 use aka::AuthVector;
 use sip::header::{PAssociatedUri, PChargingVector};
-use sip::{Draft, Message, Name, OptionTags, Uri};
+use sip::{Draft, Message, Method, Name, OptionTags, Uri, reginfo};
 use std::fmt::Write;
 
 /// 401 with the challenge, and for the P-CSCF the keys.
@@ -50,8 +50,12 @@ pub(crate) fn registered(
     to_tag: &str,
 ) -> Message {
     let mut draft = Draft::reply(&register.message, 200, "OK", Some(to_tag));
-    for path in &user.binding.path {
-        draft.push(Name::Path, path.as_str());
+    for path in register.message.values(Name::Path) {
+        draft.push(Name::Path, path);
+    }
+    if register.contact().is_some_and(|contact| contact.flow.is_some()) {
+        //= RFC 5626 6
+        draft.push(Name::Require, "outbound");
     }
     draft.push(Name::ServiceRoute, service_route(config));
     draft.push(Name::PAssociatedUri, PAssociatedUri::value(&user.associated));
@@ -84,20 +88,48 @@ pub(crate) fn deregistered(
     draft.finish()
 }
 
+/// 200 to SUBSCRIBE. `expires`: what is granted, in seconds.
+//= RFC 6665 4.2.1.1
+pub(crate) fn subscribed(request: &Message, config: &Config, expires: u32, to_tag: &str) -> Message {
+    let mut draft = Draft::reply(request, 200, "OK", Some(to_tag));
+    //= RFC 3261 12.1.1
+    for route in request.values(Name::RecordRoute) {
+        draft.push(Name::RecordRoute, route);
+    }
+    draft.push(Name::Contact, format!("<{}>", config.server_name));
+    draft.push(Name::Expires, expires.to_string());
+    if let Some(vector) = charging_vector(request, config) {
+        draft.push(Name::PChargingVector, vector);
+    }
+    draft.finish()
+}
+
 /// The answer to a request that is turned down.
 pub(crate) fn refusal(request: &Message, config: &Config, refusal: Refusal, to_tag: &str) -> Message {
     let (status, reason) = refusal.status();
     let mut draft = Draft::reply(request, status, reason, Some(to_tag));
     match refusal {
         Refusal::MethodNotAllowed => {
-            draft.push(Name::Allow, "REGISTER");
+            draft.push(Name::Allow, "REGISTER, SUBSCRIBE");
+        }
+        Refusal::BadEvent => {
+            //= RFC 6665 8.3.2
+            draft.push(Name::AllowEvents, reginfo::PACKAGE);
+        }
+        Refusal::NotAcceptable => {
+            draft.push(Name::Accept, reginfo::MIME);
+        }
+        Refusal::SubscriptionTooBrief => {
+            draft.push(Name::MinExpires, config.min_subscription.to_string());
         }
         Refusal::IntervalTooBrief => {
             draft.push(Name::MinExpires, config.min_expires.to_string());
         }
         Refusal::BadExtension => {
             let mut required = OptionTags::of(request, Name::Require);
-            required.remove("path");
+            if request.method() == Method::Register {
+                required.remove("path");
+            }
             if let Some(unsupported) = required.value() {
                 draft.push(Name::Unsupported, unsupported);
             }

@@ -23,7 +23,8 @@ pub struct Config {
     pub server_name: ServerName,
     /// Realm of the challenge and our network's name in charging (term-ioi).
     pub home_domain: String,
-    /// The CSCFs that may send us requests. Anybody else is refused: a challenge carries ik and ck.
+    /// The CSCFs that may send us requests, and to which NOTIFY goes. Anybody else is refused: a challenge carries ik
+    /// and ck, and who is registered where is nobody else's business.
     pub trusted_peers: Vec<IpAddr>,
     pub algorithm: DigestAlgorithm,
     /// Offer qop="auth". Off by default: known phones fail on it (`spec/02` section 6).
@@ -35,6 +36,10 @@ pub struct Config {
     pub max_expires: u32,
     /// Seconds, when the UE says nothing.
     pub default_expires: u32,
+    /// Seconds; a shorter subscription to the reg event package is answered with 423.
+    pub min_subscription: u32,
+    /// Seconds; a longer one is shortened.
+    pub max_subscription: u32,
     /// How much longer than told to the UE a registration is kept.
     pub expiry_margin: Duration,
     /// The reg-await-auth timer.
@@ -52,6 +57,11 @@ pub struct Limits {
     pub registrations: usize,
     /// Challenges that run, or ended not long ago.
     pub challenges: usize,
+    /// Contacts of one private identity.
+    pub bindings: usize,
+    pub subscriptions: usize,
+    /// Subscriptions of one subscriber to one identity; the oldest makes room.
+    pub subscriptions_each: usize,
 }
 
 impl Config {
@@ -67,12 +77,22 @@ impl Config {
             min_expires: 60,
             max_expires: 600_000,
             default_expires: 3600,
+            min_subscription: 60,
+            // A P-CSCF asks for somewhat longer than the registration.
+            max_subscription: 700_000,
             expiry_margin: Duration::from_secs(30),
             //= TS 24.229 7.8
             reg_await_auth: Duration::from_secs(4 * 60),
             visited_networks: None,
             timers: Timers::CORE,
-            limits: Limits { transactions: 100_000, registrations: 1_000_000, challenges: 200_000 },
+            limits: Limits {
+                transactions: 100_000,
+                registrations: 1_000_000,
+                challenges: 200_000,
+                bindings: 4,
+                subscriptions: 4_000_000,
+                subscriptions_each: 4,
+            },
         }
     }
 }

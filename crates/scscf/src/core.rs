@@ -1,23 +1,28 @@
-//! The state machine: one REGISTER in, a decision, Cx and SIP out.
+//! The state machine: one request in, a decision, Cx and SIP out.
 
+mod bind;
 mod carry_out;
 mod decide;
+mod event;
+mod lifetime;
+mod notify;
+mod subscribe;
 
-use crate::challenge::{Attempt, State};
+pub use event::{Deregistration, Event, SubscriptionEnd};
+
+use crate::challenge::Attempt;
 use crate::register::Register;
 use crate::registrar::{RegisteredUser, Registrar};
+use crate::subscribe::Subscribe;
+use crate::subscriptions::{SubscriptionId, Subscriptions};
 use crate::{Config, Refusal, answer};
 use aka::{Impi, Impu};
 use cx::{ServerAssignmentRequest, ServerAssignmentType};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sip::transaction::reply_flow;
-use sip::{Flow, Instant, Message, Method, Received, ServerId, Transactions, Transmit};
+use sip::{ClientId, Flow, Instant, Message, Method, Received, ServerId, Transactions, Transmit};
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::time::Duration;
-
-/// How long the nonce of a finished challenge is remembered: the UE repeats its answer no longer (64 T1 on Gm).
-const SPENT: Duration = Duration::from_secs(128);
 
 /// Names a Cx request until its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,59 +50,12 @@ pub enum Output {
     WaitUntil(Option<Instant>),
 }
 
-/// Facts for the log and for tests. Never a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    Challenged {
-        impi: Impi,
-        impu: Impu,
-    },
-    Resynchronising {
-        impi: Impi,
-    },
-    Registered {
-        impi: Impi,
-        impu: Impu,
-        contact: String,
-        expires: u32,
-    },
-    /// Prolonged without a challenge.
-    Refreshed {
-        impi: Impi,
-        impu: Impu,
-        expires: u32,
-    },
-    Deregistered {
-        impi: Impi,
-        impu: Impu,
-        cause: Deregistration,
-    },
-    /// reg-await-auth expired.
-    AuthenticationTimedOut {
-        impi: Impi,
-        impu: Impu,
-    },
-    Refused {
-        impi: Option<Impi>,
-        status: u16,
-        refusal: Refusal,
-    },
-    /// The HSS did not take a report of a failed authentication or an expiry.
-    ReportFailed,
-}
-
-/// Who ended a registration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deregistration {
-    User,
-    Expiry,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Attempt(Impi),
-    Expiry(Impi),
+    /// The end of a binding, by its number.
+    Expiry(Impi, u64),
+    Subscription(SubscriptionId),
 }
 
 /// What a Cx answer continues.
@@ -122,6 +80,9 @@ pub struct Scscf {
     transactions: Transactions,
     attempts: HashMap<Impi, Attempt>,
     registrar: Registrar,
+    subscriptions: Subscriptions,
+    /// The NOTIFYs that wait for their answers.
+    notifies: HashMap<ClientId, SubscriptionId>,
     pending: HashMap<CxId, Pending>,
     timers: BTreeSet<(Instant, Timer)>,
     next_cx: u64,
@@ -137,6 +98,8 @@ impl Scscf {
             transactions: Transactions::new(config.limits.transactions),
             attempts: HashMap::new(),
             registrar: Registrar::default(),
+            subscriptions: Subscriptions::default(),
+            notifies: HashMap::new(),
             pending: HashMap::new(),
             timers: BTreeSet::new(),
             next_cx: 0,
@@ -154,12 +117,11 @@ impl Scscf {
             Input::Timeout => {}
         }
         self.run_timers(now);
+        self.transaction_events(now);
     }
 
     /// Call until it yields `WaitUntil`.
     pub fn poll(&mut self) -> Output {
-        // A server transaction nobody answered needs no care: its Cx answer will find it gone.
-        while self.transactions.poll_event().is_some() {}
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
@@ -195,21 +157,26 @@ impl Scscf {
                 let flow = reply_flow(&flow, &request);
                 self.outputs.push_back(Output::Send(Transmit { flow, bytes: answer.bytes() }));
             }
-            Received::Ack { .. } | Received::Absorbed | Received::Response { .. } | Received::Stray(_) => {}
+            Received::Response { id, response } => self.notify_answered(now, id, response.status()),
+            Received::Ack { .. } | Received::Absorbed | Received::Stray(_) => {}
         }
     }
 
     fn request(&mut self, now: Instant, flow: Flow, id: ServerId, request: Message) {
-        let checked = if !self.config.trusted_peers.contains(&flow.remote.ip()) {
+        let refused = if !self.config.trusted_peers.contains(&flow.remote.ip()) {
             Err((request, Refusal::UntrustedPeer))
-        } else if request.method() != Method::Register {
-            Err((request, Refusal::MethodNotAllowed))
         } else {
-            Register::read(id, request, &self.config)
+            match request.method() {
+                Method::Register => {
+                    Register::read(id, request, &self.config).map(|register| self.register(now, register))
+                }
+                Method::Subscribe => Subscribe::read(id, flow, request, &self.config)
+                    .map(|subscribe| self.subscribe(now, &subscribe)),
+                _ => Err((request, Refusal::MethodNotAllowed)),
+            }
         };
-        match checked {
-            Ok(register) => self.register(now, register),
-            Err((request, refusal)) => self.refuse_message(now, id, &request, None, refusal),
+        if let Err((request, refusal)) = refused {
+            self.refuse_message(now, id, &request, None, refusal);
         }
     }
 
@@ -230,41 +197,6 @@ impl Scscf {
         self.transactions.respond(now, id, answer);
         let (status, _) = refusal.status();
         self.event(Event::Refused { impi, status, refusal });
-    }
-
-    fn run_timers(&mut self, now: Instant) {
-        self.transactions.handle_timeout(now);
-        while let Some((at, _)) = self.timers.first()
-            && *at <= now
-            && let Some((_, timer)) = self.timers.pop_first()
-        {
-            match timer {
-                Timer::Attempt(impi) => self.attempt_ended(now, impi),
-                Timer::Expiry(impi) => self.registration_ended(&impi),
-            }
-        }
-    }
-
-    /// reg-await-auth, or the memory of a spent nonce, is over.
-    fn attempt_ended(&mut self, now: Instant, impi: Impi) {
-        let Some(mut attempt) = self.attempts.remove(&impi) else { return };
-        let State::Waiting(challenge) = attempt.state else { return };
-        let impu = attempt.impu.clone();
-        attempt.state = State::Spent { nonce: challenge.nonce };
-        attempt.deadline = None;
-        self.attempts.insert(impi.clone(), attempt);
-        self.arm_attempt(&impi, Some(now + SPENT));
-        //= TS 24.229 5.4.1.2.3
-        self.report(ServerAssignmentType::AuthenticationTimeout, &impi, &impu);
-        self.event(Event::AuthenticationTimedOut { impi, impu });
-    }
-
-    fn registration_ended(&mut self, impi: &Impi) {
-        let Some(registration) = self.registrar.remove(impi) else { return };
-        let request = self.assignment(ServerAssignmentType::TimeoutDeregistration, impi, &registration.impu);
-        self.ask(cx::Request::Sar(request), Pending::Report);
-        let cause = Deregistration::Expiry;
-        self.event(Event::Deregistered { impi: impi.clone(), impu: registration.impu, cause });
     }
 
     /// Tells the HSS of a failed authentication, but only of a user who is not registered: the name of the S-CSCF
@@ -292,16 +224,6 @@ impl Scscf {
         let id = CxId(self.next_cx);
         self.pending.insert(id, pending);
         self.outputs.push_back(Output::Cx { id, request });
-    }
-
-    fn arm_attempt(&mut self, impi: &Impi, deadline: Option<Instant>) {
-        let Some(attempt) = self.attempts.get_mut(impi) else { return };
-        if let Some(old) = std::mem::replace(&mut attempt.deadline, deadline) {
-            self.timers.remove(&(old, Timer::Attempt(impi.clone())));
-        }
-        if let Some(at) = deadline {
-            self.timers.insert((at, Timer::Attempt(impi.clone())));
-        }
     }
 
     fn tag(&mut self) -> String {

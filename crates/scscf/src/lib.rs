@@ -9,16 +9,20 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod binding;
 mod challenge;
 mod config;
 mod core;
 pub mod file;
+mod news;
 mod refusal;
 mod register;
 mod registrar;
 pub mod shell;
+mod subscribe;
+mod subscriptions;
 
-pub use self::core::{CxId, Deregistration, Event, Input, Output, Scscf};
+pub use self::core::{CxId, Deregistration, Event, Input, Output, Scscf, SubscriptionEnd};
 pub use config::{Config, Limits, Reauthenticate};
 pub use refusal::Refusal;
-pub use registrar::RegisteredUser;
+pub use registrar::{RegisteredContact, RegisteredUser};

@@ -1,4 +1,4 @@
-//! Why a REGISTER is turned down, and what the peer is told: one table.
+//! Why a request is turned down, and what the peer is told: one table.
 
 /// The texts fit after "failed to …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -6,7 +6,7 @@
 pub enum Refusal {
     #[error("trust the sender: it is no CSCF of ours")]
     UntrustedPeer,
-    #[error("serve a method other than REGISTER")]
+    #[error("serve a method other than REGISTER and SUBSCRIBE")]
     MethodNotAllowed,
     #[error("support every Require tag")]
     BadExtension,
@@ -20,6 +20,10 @@ pub enum Refusal {
     StarWithoutExpiresZero,
     #[error("bind more than one contact")]
     TooManyContacts,
+    #[error("bind another contact: the user has as many as allowed")]
+    TooManyBindings,
+    #[error("bind one of several flows: the first hop's Path entry has no ob")]
+    FirstHopLacksOutbound,
     #[error("serve a user in this visited network")]
     RoamingNotAllowed,
     #[error("register for so short a time")]
@@ -56,8 +60,28 @@ pub enum Refusal {
     HssUnreachable,
     #[error("register: the profile has no identity that is not barred")]
     NothingAssociated,
-    #[error("hold more users: the limit is reached")]
+    #[error("hold more users or subscriptions: the limit is reached")]
     Overloaded,
+    #[error("notify of another event package than reg")]
+    BadEvent,
+    #[error("notify in a form Accept allows")]
+    NotAcceptable,
+    #[error("read the SUBSCRIBE")]
+    SubscribeMalformed,
+    #[error("find itself in Route")]
+    RouteForeign,
+    #[error("find the identity to watch among those registered here")]
+    IdentityNotRegistered,
+    #[error("let this subscriber watch the identity")]
+    SubscriberNotAllowed,
+    #[error("send NOTIFY over the dialog's first hop: it is no address of a CSCF of ours")]
+    RouteUnusable,
+    #[error("find the subscription of the dialog")]
+    DialogUnknown,
+    #[error("accept the CSeq: not higher than the last one of its dialog")]
+    DialogOutOfOrder,
+    #[error("watch for so short a time")]
+    SubscriptionTooBrief,
 }
 
 impl Refusal {
@@ -67,9 +91,14 @@ impl Refusal {
             Self::PublicIdentityMalformed
             | Self::PrivateIdentityMalformed
             | Self::ContactMalformed
-            | Self::StarWithoutExpiresZero => (400, "Bad Request"),
+            | Self::StarWithoutExpiresZero
+            | Self::SubscribeMalformed
+            | Self::RouteForeign => (400, "Bad Request"),
             Self::UntrustedPeer
             | Self::TooManyContacts
+            | Self::TooManyBindings
+            | Self::SubscriberNotAllowed
+            | Self::RouteUnusable
             | Self::RoamingNotAllowed
             | Self::ResponseWrong
             | Self::IdentityMismatch
@@ -81,14 +110,20 @@ impl Refusal {
             | Self::ChallengeSpent
             | Self::HssRefused
             | Self::NothingAssociated => (403, "Forbidden"),
+            Self::IdentityNotRegistered => (404, "Not Found"),
             Self::MethodNotAllowed => (405, "Method Not Allowed"),
+            Self::NotAcceptable => (406, "Not Acceptable"),
             Self::BadExtension => (420, "Bad Extension"),
-            Self::IntervalTooBrief => (423, "Interval Too Brief"),
+            Self::FirstHopLacksOutbound => (439, "First Hop Lacks Outbound Support"),
+            Self::IntervalTooBrief | Self::SubscriptionTooBrief => (423, "Interval Too Brief"),
             Self::HssUnreachable => (480, "Temporarily Unavailable"),
-            Self::NotBound => (481, "Call/Transaction Does Not Exist"),
-            Self::CSeqOutOfOrder | Self::UserUnknown | Self::Superseded | Self::HssFailed => {
-                (500, "Server Internal Error")
-            }
+            Self::NotBound | Self::DialogUnknown => (481, "Call/Transaction Does Not Exist"),
+            Self::BadEvent => (489, "Bad Event"),
+            Self::CSeqOutOfOrder
+            | Self::DialogOutOfOrder
+            | Self::UserUnknown
+            | Self::Superseded
+            | Self::HssFailed => (500, "Server Internal Error"),
             Self::Overloaded => (503, "Service Unavailable"),
         }
     }

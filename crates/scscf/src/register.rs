@@ -3,7 +3,7 @@
 use crate::{Config, Refusal};
 use aka::{Impi, Impu};
 use sip::header::PVisitedNetworkId;
-use sip::{Contacts, Credentials, Message, Name, OptionTags, ServerId};
+use sip::{Contacts, Credentials, Message, Name, NameAddr, OptionTags, ServerId};
 
 /// What the REGISTER wants of the bindings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,23 @@ pub(crate) struct Contact {
     pub(crate) value: String,
     /// Seconds, within the configured bounds.
     pub(crate) expires: u32,
+    /// +sip.instance
+    pub(crate) instance: Option<String>,
+    pub(crate) flow: Option<OutboundFlow>,
+}
+
+/// What tells the flows of a private identity apart (RFC 5626).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OutboundFlow {
+    pub(crate) instance: String,
+    pub(crate) reg_id: u32,
+}
+
+impl Contact {
+    /// The URI alone.
+    pub(crate) fn uri(&self) -> &str {
+        NameAddr::parse(&self.value).map_or("", |contact| contact.uri)
+    }
 }
 
 /// A REGISTER under way.
@@ -118,6 +135,8 @@ fn wish(message: &Message, config: &Config) -> Result<Wish, Refusal> {
     if expires < config.min_expires {
         return Err(Refusal::IntervalTooBrief);
     }
+    let instance = contact.params.value("+sip.instance").map(str::to_owned);
+    let flow = flow(message, contact)?;
     let mut value = format!("<{}>", contact.uri);
     for (name, parameter) in contact.params {
         if name.eq_ignore_ascii_case("expires") {
@@ -130,5 +149,22 @@ fn wish(message: &Message, config: &Config) -> Result<Wish, Refusal> {
             value.push_str(parameter);
         }
     }
-    Ok(Wish::Bind(Contact { value, expires: expires.min(config.max_expires) }))
+    Ok(Wish::Bind(Contact { value, expires: expires.min(config.max_expires), instance, flow }))
+}
+
+/// The flow a contact with reg-id stands for; without +sip.instance a reg-id means nothing.
+//= RFC 5626 6
+fn flow(message: &Message, contact: &NameAddr<'_>) -> Result<Option<OutboundFlow>, Refusal> {
+    let reg_id = contact.params.value("reg-id").and_then(sip::header::delta_seconds).filter(|id| *id > 0);
+    let (Some(reg_id), Some(instance)) = (reg_id, contact.params.value("+sip.instance")) else {
+        return Ok(None);
+    };
+    // Each proxy puts its entry on top: the first hop's is the last.
+    let first_hop = message.values(Name::Path).last().and_then(NameAddr::parse);
+    let has_outbound =
+        first_hop.and_then(|path| path.parse_uri().ok()).is_some_and(|uri| uri.params.has("ob"));
+    if !has_outbound {
+        return Err(Refusal::FirstHopLacksOutbound);
+    }
+    Ok(Some(OutboundFlow { instance: instance.to_owned(), reg_id }))
 }

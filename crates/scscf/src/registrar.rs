@@ -1,24 +1,12 @@
-//! The registered users: one contact for each private identity, found by either identity.
+//! The registered users, found by either identity.
 
-use crate::register::Contact;
+use crate::binding::Binding;
+use crate::register::Wish;
 use aka::{Impi, Impu};
 use cx::{IdentityType, UserData};
-use sip::{Instant, NameAddr, Uri};
-use std::collections::HashMap;
+use sip::Instant;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
-
-/// Where a user is reached.
-#[derive(Debug, Clone)]
-pub(crate) struct Binding {
-    /// `<uri>;param=value`
-    pub(crate) contact: String,
-    /// The Route of terminating requests, top first.
-    pub(crate) path: Vec<String>,
-    pub(crate) call_id: String,
-    pub(crate) cseq: u32,
-    /// What the UE was told.
-    pub(crate) until: Instant,
-}
 
 /// One private identity's registration.
 #[derive(Debug)]
@@ -29,9 +17,8 @@ pub(crate) struct Registration {
     pub(crate) set: Vec<Impu>,
     /// The set without barred identities and wildcards, default first.
     pub(crate) associated: Vec<Impu>,
-    pub(crate) binding: Binding,
-    /// When it ends here.
-    pub(crate) ends: Instant,
+    /// Never empty; one for each flow or device, few.
+    pub(crate) bindings: Vec<Binding>,
 }
 
 /// A registered user, as the operator may see it.
@@ -39,6 +26,12 @@ pub(crate) struct Registration {
 pub struct RegisteredUser {
     pub impi: Impi,
     pub associated: Vec<Impu>,
+    pub contacts: Vec<RegisteredContact>,
+}
+
+/// One contact of a registered user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisteredContact {
     /// `<uri>;param=value`
     pub contact: String,
     /// Path as received: the Route of terminating requests.
@@ -47,12 +40,27 @@ pub struct RegisteredUser {
     pub remaining: Duration,
 }
 
+/// A public identity as reginfo names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Aor {
+    /// Stays while anybody has the identity registered.
+    pub(crate) number: u64,
+    pub(crate) impu: Impu,
+}
+
+/// Who has registered an identity; more than one for a shared identity.
+#[derive(Debug)]
+struct Owners {
+    number: u64,
+    impis: Vec<Impi>,
+}
+
 /// All registrations.
 #[derive(Debug, Default)]
 pub(crate) struct Registrar {
     users: HashMap<Impi, Registration>,
-    /// Who has registered an identity; more than one for a shared identity.
-    owners: HashMap<Impu, Vec<Impi>>,
+    owners: HashMap<Impu, Owners>,
+    last_number: u64,
 }
 
 impl Registrar {
@@ -77,76 +85,119 @@ impl Registrar {
         self.users.get(impi).is_some_and(|user| user.set.contains(impu))
     }
 
-    /// A new contact replaces the old one of the same private identity.
+    /// The private identities that have registered this public one.
+    pub(crate) fn owners(&self, impu: &Impu) -> impl Iterator<Item = (&Impi, &Registration)> {
+        let impis = self.owners.get(impu).map(|owners| owners.impis.as_slice()).unwrap_or_default();
+        impis.iter().filter_map(|impi| Some((impi, self.users.get(impi)?)))
+    }
+
+    /// A number for a new binding or identity.
+    pub(crate) fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// Replaces what the private identity had.
     pub(crate) fn insert(&mut self, impi: Impi, registration: Registration) {
-        self.remove(&impi);
         for impu in &registration.set {
-            self.owners.entry(impu.clone()).or_default().push(impi.clone());
+            if !self.holds(&impi, impu) {
+                let number = self.number();
+                let owners = Owners { number, impis: Vec::new() };
+                self.owners.entry(impu.clone()).or_insert(owners).impis.push(impi.clone());
+            }
         }
-        self.users.insert(impi, registration);
+        let set = registration.set.clone();
+        if let Some(old) = self.users.insert(impi.clone(), registration) {
+            self.disown(&impi, old.set.iter().filter(|impu| !set.contains(impu)));
+        }
     }
 
     pub(crate) fn remove(&mut self, impi: &Impi) -> Option<Registration> {
         let registration = self.users.remove(impi)?;
-        for impu in &registration.set {
+        self.disown(impi, registration.set.iter());
+        Some(registration)
+    }
+
+    fn disown<'a>(&mut self, impi: &Impi, set: impl Iterator<Item = &'a Impu>) {
+        for impu in set {
             if let Some(owners) = self.owners.get_mut(impu) {
-                owners.retain(|owner| owner != impi);
-                if owners.is_empty() {
+                owners.impis.retain(|owner| owner != impi);
+                if owners.impis.is_empty() {
                     self.owners.remove(impu);
                 }
             }
         }
-        Some(registration)
+    }
+
+    /// The identity as reginfo names it, while it is registered.
+    pub(crate) fn aor(&self, impu: &Impu) -> Option<Aor> {
+        self.owners.get(impu).map(|owners| Aor { number: owners.number, impu: impu.clone() })
+    }
+
+    /// The identities a user is told, as reginfo names them.
+    pub(crate) fn aors(&self, impi: &Impi) -> Vec<Aor> {
+        let associated = self.users.get(impi).into_iter().flat_map(|user| &user.associated);
+        associated.filter_map(|impu| self.aor(impu)).collect()
+    }
+
+    /// The identities whose subscribers see the user's contacts: those of its set, and through a shared identity
+    /// those of the others' sets.
+    pub(crate) fn audience(&self, impi: &Impi) -> BTreeSet<Impu> {
+        let own = self.users.get(impi).into_iter().flat_map(|user| &user.associated);
+        let owners = own.flat_map(|impu| self.owners(impu));
+        owners.flat_map(|(_, user)| user.associated.iter().cloned()).collect()
     }
 
     /// The Contact values of an identity, each with the seconds left.
     pub(crate) fn contacts(&self, impu: &Impu, now: Instant) -> Vec<String> {
-        let owners = self.owners.get(impu).into_iter().flatten();
-        let bindings = owners.filter_map(|impi| self.users.get(impi)).map(|user| &user.binding);
-        let left = |binding: &Binding| (binding.until - now).as_secs();
-        bindings.map(|binding| format!("{};expires={}", binding.contact, left(binding))).collect()
+        let bindings = self.owners(impu).flat_map(|(_, user)| &user.bindings);
+        bindings.map(|binding| format!("{};expires={}", binding.contact, binding.seconds_left(now))).collect()
     }
 
     pub(crate) fn list(&self, now: Instant) -> impl Iterator<Item = RegisteredUser> {
         self.users.iter().map(move |(impi, user)| RegisteredUser {
             impi: impi.clone(),
             associated: user.associated.clone(),
-            contact: user.binding.contact.clone(),
-            path: user.binding.path.clone(),
-            remaining: user.binding.until - now,
+            contacts: user
+                .bindings
+                .iter()
+                .map(|binding| RegisteredContact {
+                    contact: binding.contact.clone(),
+                    path: binding.path.clone(),
+                    remaining: binding.until - now,
+                })
+                .collect(),
         })
     }
 }
 
-impl Binding {
-    /// Whether the binding is to this contact URI (RFC 3261 19.1.4).
-    pub(crate) fn is_to(&self, uri: &str) -> bool {
-        let bound = NameAddr::parse(&self.contact).and_then(|contact| contact.parse_uri().ok());
-        match (bound, Uri::parse(uri)) {
-            (Some(bound), Ok(uri)) => bound.equals(&uri),
-            _ => false,
-        }
+impl Registration {
+    /// The bindings a REGISTER with this wish replaces, prolongs or removes.
+    pub(crate) fn touched<'a>(&'a self, wish: &'a Wish) -> impl Iterator<Item = &'a Binding> {
+        self.bindings.iter().filter(move |binding| match wish {
+            Wish::Bind(contact) => binding.yields_to(contact),
+            Wish::Unbind(Some(uri)) => binding.is_to(uri),
+            Wish::Unbind(None) => true,
+            Wish::Query => false,
+        })
     }
 
-    pub(crate) fn new(now: Instant, contact: &Contact, message: &sip::Message, cseq: u32) -> Self {
-        Self {
-            contact: contact.value.clone(),
-            path: message.values(sip::Name::Path).map(str::to_owned).collect(),
-            call_id: message.call_id().to_owned(),
-            cseq,
-            until: now + Duration::from_secs(contact.expires.into()),
-        }
+    pub(crate) fn binding(&self, number: u64) -> Option<&Binding> {
+        self.bindings.iter().find(|binding| binding.number == number)
     }
 }
 
 /// The whole set and the part a UE is told.
 pub(crate) fn identities(profile: &UserData, impu: &Impu) -> (Vec<Impu>, Vec<Impu>) {
-    let mut set: Vec<Impu> = profile.identities().map(|found| found.identity.clone()).collect();
-    if !set.contains(impu) {
-        set.push(impu.clone());
-    }
+    let all = profile.identities().map(|found| &found.identity);
     //= TS 24.229 5.4.1.2.2
     let usable =
         profile.identities().filter(|found| !found.barred && found.kind == IdentityType::DistinctUser);
-    (set, usable.map(|found| found.identity.clone()).collect())
+    (once(all.chain([impu])), once(usable.map(|found| &found.identity)))
+}
+
+/// Without repetitions, in the order of the first ones.
+fn once<'a>(identities: impl Iterator<Item = &'a Impu>) -> Vec<Impu> {
+    let mut seen = BTreeSet::new();
+    identities.filter(|impu| seen.insert(*impu)).cloned().collect()
 }

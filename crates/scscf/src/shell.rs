@@ -85,6 +85,13 @@ fn log(event: &Event) {
         }
         Event::Refreshed { impi, impu, expires } => tracing::info!(%impi, %impu, expires, "refreshed"),
         Event::Deregistered { impi, impu, cause } => tracing::info!(%impi, %impu, ?cause, "de-registered"),
+        Event::ContactRemoved { impi, impu } => tracing::info!(%impi, %impu, "one contact removed"),
+        Event::Subscribed { impu, subscriber, expires } => {
+            tracing::info!(%impu, subscriber, expires, "subscribed to the reg event");
+        }
+        Event::SubscriptionEnded { impu, subscriber, cause } => {
+            tracing::info!(%impu, subscriber, ?cause, "subscription to the reg event ended");
+        }
         Event::AuthenticationTimedOut { impi, impu } => {
             tracing::warn!(%impi, %impu, "nobody answered the challenge");
         }

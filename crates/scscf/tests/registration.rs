@@ -46,7 +46,8 @@ fn ovw_1_one_registration_end_to_end() {
     assert_eq!(net.asked, ["MAR", "Registration"]);
     assert!(matches!(net.events[..], [Event::Challenged { .. }, Event::Registered { expires: 600_000, .. }]));
     let users: Vec<_> = net.scscf.registrations(net.now).collect();
-    assert_eq!((users.len(), users[0].path.len(), users[0].remaining), (1, 2, seconds(600_000)));
+    let contact = &users[0].contacts[0];
+    assert_eq!((users.len(), contact.path.len(), contact.remaining), (1, 2, seconds(600_000)));
 }
 
 #[test]
@@ -315,7 +316,7 @@ fn an_unknown_require_and_another_method() {
     assert_eq!((refused.status(), refused.first(Name::Unsupported)), (Some(420), Some("outbound, x")));
     let options = Register::first().text(5).replace("REGISTER", "OPTIONS");
     let refused = net.send_text(flow(), &options).remove(0);
-    assert_eq!((refused.status(), refused.first(Name::Allow)), (Some(405), Some("REGISTER")));
+    assert_eq!((refused.status(), refused.first(Name::Allow)), (Some(405), Some("REGISTER, SUBSCRIBE")));
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl Options {
 
     pub(crate) fn scscf(&self) -> scscf::Config {
         scscf::Config {
-            trusted_peers: vec![plan::I_CSCF.ip()],
+            trusted_peers: vec![plan::I_CSCF.ip(), plan::P_CSCF_MW.ip()],
             reauthenticate: self.reauthenticate,
             ..scscf::Config::new(ServerName::new(plan::S_CSCF_NAME).unwrap(), plan::HOME_DOMAIN)
         }

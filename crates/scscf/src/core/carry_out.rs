@@ -1,10 +1,13 @@
 //! Carrying a decision out, and going on when the HSS has answered.
 
+use super::bind::Identities;
 use super::decide::Step;
-use super::{CxId, Deregistration, Event, Pending, SPENT, Scscf};
+use super::lifetime::SPENT;
+use super::{CxId, Deregistration, Event, Pending, Scscf};
+use crate::binding::Binding;
 use crate::challenge::{Attempt, Challenge, State};
 use crate::register::Register;
-use crate::registrar::{Binding, Registration, identities};
+use crate::registrar::identities;
 use crate::{Refusal, answer};
 use aka::{AuthVector, Auts, Impi, Rand};
 use cx::{
@@ -12,8 +15,7 @@ use cx::{
     ServerAssignment, ServerAssignmentType,
 };
 use sip::Instant;
-
-use super::Timer;
+use sip::reginfo::ContactEvent;
 
 impl Scscf {
     pub(super) fn register(&mut self, now: Instant, register: Register) {
@@ -40,6 +42,9 @@ impl Scscf {
             Step::Refresh => self.refresh(now, register),
             Step::Deregister => {
                 self.spend(now, &register.impi);
+                if self.leaves_others(&register) {
+                    return self.removed(now, &register);
+                }
                 let kind = ServerAssignmentType::UserDeregistration;
                 let request = self.assignment(kind, &register.impi, &register.impu);
                 self.ask(cx::Request::Sar(request), Pending::Deregister(register));
@@ -161,47 +166,62 @@ impl Scscf {
         if associated.is_empty() {
             return self.refuse(now, &register, Refusal::NothingAssociated);
         }
-        let binding = Binding::new(now, contact, &register.message, register.cseq());
-        let ends = binding.until + self.config.expiry_margin;
         let event = Event::Registered {
             impi: register.impi.clone(),
             impu: register.impu.clone(),
-            contact: binding.contact.clone(),
+            contact: contact.value.clone(),
             expires: contact.expires,
         };
-        self.disarm_expiry(&register.impi);
-        let registration = Registration { impu: register.impu.clone(), set, associated, binding, ends };
-        self.registrar.insert(register.impi.clone(), registration);
-        self.timers.insert((ends, Timer::Expiry(register.impi.clone())));
+        let notice = self.bind(now, &register, contact, Identities { set, associated });
         self.answer_registered(now, &register);
         self.event(event);
+        self.tell(now, &notice);
     }
 
     fn refresh(&mut self, now: Instant, register: Register) {
-        self.disarm_expiry(&register.impi);
-        let (Some(contact), Some(user)) = (register.contact(), self.registrar.user_mut(&register.impi))
-        else {
+        let (Some(contact), Some(user)) = (register.contact(), self.registrar.user(&register.impi)) else {
             return;
         };
         let expires = contact.expires;
-        user.binding = Binding::new(now, contact, &register.message, register.cseq());
-        user.ends = user.binding.until + self.config.expiry_margin;
-        self.timers.insert((user.ends, Timer::Expiry(register.impi.clone())));
+        let identities = Identities { set: user.set.clone(), associated: user.associated.clone() };
+        let notice = self.bind(now, &register, contact, identities);
         self.answer_registered(now, &register);
         self.event(Event::Refreshed { impi: register.impi, impu: register.impu, expires });
+        self.tell(now, &notice);
+    }
+
+    /// Whether contacts stay that this REGISTER does not remove: then the HSS has nothing to hear.
+    fn leaves_others(&self, register: &Register) -> bool {
+        let user = self.registrar.user(&register.impi);
+        user.is_some_and(|user| user.touched(&register.wish).count() < user.bindings.len())
+    }
+
+    /// Some contacts go, others stay.
+    fn removed(&mut self, now: Instant, register: &Register) {
+        let Some(user) = self.registrar.user(&register.impi) else { return };
+        let going: Vec<u64> = user.touched(&register.wish).map(|binding| binding.number).collect();
+        let goes = |binding: &Binding| going.contains(&binding.number);
+        let notice = self.unbind(&register.impi, goes, ContactEvent::Unregistered, None);
+        self.answer_removed(now, register);
+        self.event(Event::ContactRemoved { impi: register.impi.clone(), impu: register.impu.clone() });
+        self.tell(now, &notice);
     }
 
     fn deregistered_at_hss(&mut self, now: Instant, register: &Register) {
-        self.disarm_expiry(&register.impi);
         // The whole implicit set goes with one of its identities.
         //= TS 29.228 6.5.1.2
-        self.registrar.remove(&register.impi);
+        let notice = self.unbind(&register.impi, |_| true, ContactEvent::Unregistered, None);
+        self.answer_removed(now, register);
+        let cause = Deregistration::User;
+        self.event(Event::Deregistered { impi: register.impi.clone(), impu: register.impu.clone(), cause });
+        self.tell(now, &notice);
+    }
+
+    fn answer_removed(&mut self, now: Instant, register: &Register) {
         let contacts = self.registrar.contacts(&register.impu, now);
         let tag = self.tag();
         let answer = answer::deregistered(register, &self.config, contacts, &tag);
         self.transactions.respond(now, register.id, answer);
-        let cause = Deregistration::User;
-        self.event(Event::Deregistered { impi: register.impi.clone(), impu: register.impu.clone(), cause });
     }
 
     fn answer_registered(&mut self, now: Instant, register: &Register) {
@@ -225,12 +245,6 @@ impl Scscf {
         if let State::Waiting(challenge) = &mut attempt.state {
             attempt.state = State::Spent { nonce: std::mem::take(&mut challenge.nonce) };
             self.arm_attempt(impi, Some(now + SPENT));
-        }
-    }
-
-    fn disarm_expiry(&mut self, impi: &Impi) {
-        if let Some(user) = self.registrar.user(impi) {
-            self.timers.remove(&(user.ends, Timer::Expiry(impi.clone())));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Scscf;
 use crate::challenge::{Answer, Attempt, RESYNCS, State, judge};
-use crate::register::{Register, Wish};
+use crate::register::{Contact, Register, Wish};
 use crate::{Reauthenticate, Refusal};
 use aka::{Auts, Rand};
 
@@ -24,12 +24,16 @@ pub(super) enum Step {
 
 impl Scscf {
     pub(super) fn decide(&self, register: &Register) -> Step {
-        //= RFC 3261 10.3
-        if let Some(user) = self.registrar.user(&register.impi)
-            && user.binding.call_id == register.message.call_id()
-            && register.cseq() <= user.binding.cseq
-        {
-            return Step::Refuse(Refusal::CSeqOutOfOrder);
+        if let Some(user) = self.registrar.user(&register.impi) {
+            let mut touched = user.touched(&register.wish);
+            //= RFC 3261 10.3
+            if touched.any(|old| old.call_id == register.message.call_id() && register.cseq() <= old.cseq) {
+                return Step::Refuse(Refusal::CSeqOutOfOrder);
+            }
+            let stay = user.bindings.len() - user.touched(&register.wish).count();
+            if matches!(register.wish, Wish::Bind(_)) && stay >= self.config.limits.bindings {
+                return Step::Refuse(Refusal::TooManyBindings);
+            }
         }
         let attempt = self.attempts.get(&register.impi);
         let answered = attempt.and_then(|attempt| self.decide_answer(register, attempt));
@@ -93,18 +97,21 @@ impl Scscf {
         match (&register.wish, self.config.reauthenticate) {
             (Wish::Unbind(_), _) => self.decide_removal(register),
             (Wish::Query, _) => Step::Query,
-            (Wish::Bind(_), Reauthenticate::Always) => Step::Challenge,
             // The stale nonce and response such a REGISTER carries are not looked at.
-            (Wish::Bind(_), Reauthenticate::Never) => Step::Refresh,
+            (Wish::Bind(contact), Reauthenticate::Never) if self.is_bound(register, contact) => Step::Refresh,
+            (Wish::Bind(_), _) => Step::Challenge,
         }
     }
 
     fn decide_removal(&self, register: &Register) -> Step {
         let user = self.registrar.user(&register.impi);
-        let bound = match &register.wish {
-            Wish::Unbind(Some(uri)) => user.is_some_and(|user| user.binding.is_to(uri)),
-            _ => user.is_some(),
-        };
-        if bound { Step::Deregister } else { Step::Refuse(Refusal::NotBound) }
+        let is_bound = user.is_some_and(|user| user.touched(&register.wish).next().is_some());
+        if is_bound { Step::Deregister } else { Step::Refuse(Refusal::NotBound) }
+    }
+
+    /// Whether the REGISTER would only prolong: a new contact is challenged whatever the policy.
+    fn is_bound(&self, register: &Register, contact: &Contact) -> bool {
+        let user = self.registrar.user(&register.impi);
+        user.is_some_and(|user| user.bindings.iter().any(|binding| binding.is_same(contact)))
     }
 }

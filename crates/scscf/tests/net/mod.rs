@@ -2,6 +2,8 @@
 //! address the requests come from and the integrity-protected they write.
 #![allow(dead_code)]
 
+pub(crate) mod subscriber;
+
 use aka::{
     Algorithm, Amf, Auts, DigestAlgorithm, DigestInput, Impi, Impu, IndRange, Isim, IsimFailure, K, Nonce,
     Opc, Password, QopInput, Rand, Sqn, SqnArray, SqnGenerator,
@@ -87,6 +89,12 @@ pub(crate) struct Net {
     pub(crate) events: Vec<Event>,
     /// `MAR`, `MAR+AUTS`, or the Server-Assignment-Type.
     pub(crate) asked: Vec<String>,
+    /// The NOTIFYs that left, with their flows.
+    pub(crate) notifies: Vec<(Flow, Message)>,
+    /// What every NOTIFY is answered with at once; `None`: nothing.
+    pub(crate) notify_status: Option<u16>,
+    /// First words of what left, in order.
+    pub(crate) sent: Vec<String>,
     /// Cx requests wait here while the HSS is held.
     pub(crate) held: Option<Vec<(CxId, Request)>>,
     pub(crate) wait: Option<Instant>,
@@ -96,7 +104,7 @@ pub(crate) struct Net {
 pub(crate) fn config() -> Config {
     let name = ServerName::new("sip:scscf.ims.mnc001.mcc001.3gppnetwork.org:6060").unwrap();
     let mut config = Config::new(name, HOME);
-    config.trusted_peers = vec!["192.0.2.2".parse().unwrap()];
+    config.trusted_peers = vec!["192.0.2.2".parse().unwrap(), "192.0.2.1".parse().unwrap()];
     config
 }
 
@@ -179,6 +187,9 @@ impl Net {
             card: Isim::new(algorithm(), SqnArray::new()),
             events: Vec::new(),
             asked: Vec::new(),
+            notifies: Vec::new(),
+            notify_status: Some(200),
+            sent: Vec::new(),
             held: None,
             wait: None,
             branch: 0,
@@ -230,7 +241,20 @@ impl Net {
         let mut answers = Vec::new();
         loop {
             match self.scscf.poll() {
-                Output::Send(transmit) => answers.push(Message::parse(transmit.bytes).unwrap()),
+                Output::Send(transmit) => {
+                    let message = Message::parse(transmit.bytes).unwrap();
+                    if message.is_request() {
+                        self.sent.push(message.method().as_str().to_owned());
+                        self.notified(transmit.flow, message);
+                    } else {
+                        self.sent.push(format!(
+                            "{} {}",
+                            message.status().unwrap(),
+                            message.method().as_str()
+                        ));
+                        answers.push(message);
+                    }
+                }
                 Output::Event(event) => self.events.push(event),
                 Output::Cx { id, request } => {
                     self.asked.push(name(&request));
