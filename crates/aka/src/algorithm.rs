@@ -1,13 +1,27 @@
 //! The authentication algorithm of a subscriber: what the AuC and the card compute with it.
 
-use crate::milenage::Responses;
-use crate::{AkaError, Amf, AuthVector, Autn, Auts, K, Mac, Milenage, Op, Opc, Rand, Sqn};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::{AkaError, Amf, AuthVector, Autn, Auts, Ck, Ik, K, Mac, Milenage, Op, Opc, Rand, Res, Sqn, Tuak};
 
 /// The algorithm set of one subscriber, with its keys.
 #[derive(Debug)]
 pub enum Algorithm {
     Milenage(Milenage),
+    Tuak(Tuak),
 }
+
+/// What f2 to f5 make of one RAND.
+pub(crate) struct Responses {
+    pub(crate) res: Res,
+    pub(crate) ck: Ck,
+    pub(crate) ik: Ik,
+    pub(crate) ak: Ak,
+}
+
+/// AK or AK*: conceals a sequence number.
+#[derive(Default, Zeroize, ZeroizeOnDrop)]
+pub(crate) struct Ak([u8; 6]);
 
 impl Algorithm {
     pub fn milenage(k: K, opc: Opc) -> Self {
@@ -29,9 +43,8 @@ impl Algorithm {
     /// The card's highest sequence number, out of an AUTS whose MAC-S has been verified.
     //= TS 33.102 6.3.5
     pub fn resynchronise(&self, rand: &Rand, auts: &Auts) -> Result<Sqn, AkaError> {
-        let Self::Milenage(milenage) = self;
-        let sqn_ms = milenage.f5_star(rand).reveal(auts.concealed_sqn());
-        if milenage.f1_star(rand, sqn_ms, Amf::RESYNCHRONISATION) != auts.mac() {
+        let sqn_ms = self.ak_star(rand).reveal(auts.concealed_sqn());
+        if self.mac_s(rand, sqn_ms) != auts.mac() {
             return Err(AkaError::AutsMacInvalid);
         }
         Ok(sqn_ms)
@@ -40,19 +53,62 @@ impl Algorithm {
     /// AUTS as a card makes it.
     //= TS 33.102 6.3.3
     pub(crate) fn auts(&self, rand: &Rand, sqn_ms: Sqn) -> Auts {
-        let Self::Milenage(milenage) = self;
-        let mac = milenage.f1_star(rand, sqn_ms, Amf::RESYNCHRONISATION);
-        Auts::from_parts(milenage.f5_star(rand).conceal(sqn_ms), mac)
+        Auts::from_parts(self.ak_star(rand).conceal(sqn_ms), self.mac_s(rand, sqn_ms))
     }
 
     pub(crate) fn mac_a(&self, rand: &Rand, sqn: Sqn, amf: Amf) -> Mac {
-        let Self::Milenage(milenage) = self;
-        milenage.f1(rand, sqn, amf)
+        match self {
+            Self::Milenage(milenage) => milenage.f1(rand, sqn, amf),
+            Self::Tuak(tuak) => tuak.f1(rand, sqn, amf),
+        }
     }
 
     pub(crate) fn responses(&self, rand: &Rand) -> Responses {
-        let Self::Milenage(milenage) = self;
-        milenage.f2345(rand)
+        match self {
+            Self::Milenage(milenage) => milenage.f2345(rand),
+            Self::Tuak(tuak) => tuak.f2345(rand),
+        }
+    }
+
+    fn mac_s(&self, rand: &Rand, sqn_ms: Sqn) -> Mac {
+        match self {
+            Self::Milenage(milenage) => milenage.f1_star(rand, sqn_ms, Amf::RESYNCHRONISATION),
+            Self::Tuak(tuak) => tuak.f1_star(rand, sqn_ms, Amf::RESYNCHRONISATION),
+        }
+    }
+
+    fn ak_star(&self, rand: &Rand) -> Ak {
+        match self {
+            Self::Milenage(milenage) => milenage.f5_star(rand),
+            Self::Tuak(tuak) => tuak.f5_star(rand),
+        }
+    }
+}
+
+impl Ak {
+    pub(crate) fn from_bytes(bytes: [u8; 6]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn as_mut_bytes(&mut self) -> &mut [u8; 6] {
+        &mut self.0
+    }
+
+    /// Conceals a sequence number.
+    pub(crate) fn conceal(&self, sqn: Sqn) -> [u8; 6] {
+        let mut octets = sqn.to_bytes();
+        octets.iter_mut().zip(self.0).for_each(|(octet, ak)| *octet ^= ak);
+        octets
+    }
+
+    /// Undoes [`Ak::conceal`].
+    pub(crate) fn reveal(&self, concealed: [u8; 6]) -> Sqn {
+        Sqn::from_bytes(self.conceal(Sqn::from_bytes(concealed)))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn as_bytes(&self) -> &[u8; 6] {
+        &self.0
     }
 }
 

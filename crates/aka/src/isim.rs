@@ -1,6 +1,6 @@
 //! A soft ISIM: the card's side of AKA.
 
-use crate::milenage::Responses;
+use crate::algorithm::Responses;
 use crate::{Algorithm, Autn, Auts, Ck, Ik, Rand, Res, SqnArray};
 
 /// A card: one algorithm with its keys, and the memory of accepted sequence numbers.
@@ -54,7 +54,7 @@ impl Isim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Amf, IndRange, K, Opc, Sqn, SqnGenerator};
+    use crate::{Amf, IndRange, K, Opc, ResLength, Sqn, SqnGenerator, Topc, Tuak, TuakK, TuakSettings};
 
     const AMF: Amf = Amf::from_bytes([0, 0]);
 
@@ -118,6 +118,30 @@ mod tests {
         assert!(generator.resynchronise(algorithm().resynchronise(&vector.rand, &auts).unwrap()));
         let vector = algorithm().vector(rand(2), generator.next().unwrap(), AMF);
         assert!(card.authenticate(&vector.rand, &vector.autn).is_ok());
+    }
+
+    #[test]
+    fn aka_14_a_card_with_tuak_answers_and_resynchronises() {
+        for res_length in [ResLength::Octets4, ResLength::Octets8, ResLength::Octets16] {
+            let settings = TuakSettings { res_length, ..TuakSettings::default() };
+            let algorithm = || {
+                Algorithm::Tuak(Tuak::new(TuakK::from([0x11; 32]), Topc::from_bytes([0x22; 32]), settings))
+            };
+            let mut card = Isim::new(algorithm(), SqnArray::starting_at(Sqn::from_parts(5, 0).unwrap()));
+            let stale = algorithm().vector(rand(1), Sqn::from_parts(5, 0).unwrap(), AMF);
+            let Err(IsimFailure::SyncFailure(auts)) = card.authenticate(&stale.rand, &stale.autn) else {
+                panic!("a stale challenge must fail")
+            };
+            let sqn_ms = algorithm().resynchronise(&stale.rand, &auts);
+            assert_eq!(sqn_ms, Ok(Sqn::from_parts(5, 0).unwrap()));
+            let fresh = algorithm().vector(rand(2), Sqn::from_parts(6, 0).unwrap(), AMF);
+            let answer = card.authenticate(&fresh.rand, &fresh.autn).unwrap();
+            assert_eq!((&answer.res, &answer.ck, &answer.ik), (&fresh.xres, &fresh.ck, &fresh.ik));
+            let mut forged = *fresh.autn.as_bytes();
+            forged[15] ^= 1;
+            let forged = card.authenticate(&fresh.rand, &Autn::from_bytes(forged));
+            assert_eq!(forged, Err(IsimFailure::MacFailure));
+        }
     }
 
     #[test]

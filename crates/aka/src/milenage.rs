@@ -3,8 +3,7 @@
 //! The `milenage` crate does the block arithmetic. Its type keeps keys it never wipes, prints them in `Debug` and
 //! lets f5* overwrite AK, so it lives only inside [`Engine`], for the length of one call.
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
-
+use crate::algorithm::{Ak, Responses};
 use crate::{Amf, Ck, Ik, K, Mac, Op, Opc, Rand, Res, Sqn};
 
 impl Opc {
@@ -21,18 +20,6 @@ impl Opc {
 pub struct Milenage {
     k: K,
     opc: Opc,
-}
-
-/// AK or AK*: conceals a sequence number.
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub(crate) struct Ak([u8; 6]);
-
-/// What f2 to f5 make of one RAND.
-pub(crate) struct Responses {
-    pub(crate) res: Res,
-    pub(crate) ck: Ck,
-    pub(crate) ik: Ik,
-    pub(crate) ak: Ak,
 }
 
 impl Milenage {
@@ -56,29 +43,20 @@ impl Milenage {
 
     pub(crate) fn f2345(&self, rand: &Rand) -> Responses {
         let (res, ck, ik, ak) = self.engine().0.f2345(rand.as_bytes());
-        Responses { res: Res::from(res), ck: Ck::from_bytes(ck), ik: Ik::from_bytes(ik), ak: Ak(ak) }
+        Responses {
+            res: Res::from(res),
+            ck: Ck::from_bytes(ck),
+            ik: Ik::from_bytes(ik),
+            ak: Ak::from_bytes(ak),
+        }
     }
 
     pub(crate) fn f5_star(&self, rand: &Rand) -> Ak {
-        Ak(self.engine().0.f5star(rand.as_bytes()))
+        Ak::from_bytes(self.engine().0.f5star(rand.as_bytes()))
     }
 
     fn engine(&self) -> Engine {
         Engine(milenage::Milenage::new_with_opc(*self.k.as_bytes(), *self.opc.as_bytes()))
-    }
-}
-
-impl Ak {
-    /// Conceals a sequence number.
-    pub(crate) fn conceal(&self, sqn: Sqn) -> [u8; 6] {
-        let mut octets = sqn.to_bytes();
-        octets.iter_mut().zip(self.0).for_each(|(octet, ak)| *octet ^= ak);
-        octets
-    }
-
-    /// Undoes [`Ak::conceal`].
-    pub(crate) fn reveal(&self, concealed: [u8; 6]) -> Sqn {
-        Sqn::from_bytes(self.conceal(Sqn::from_bytes(concealed)))
     }
 }
 
@@ -141,8 +119,8 @@ mod tests {
         assert_eq!(hex::encode(responses.res.as_bytes()), f2, "f2 of set {number}");
         assert_eq!(hex::encode(responses.ck.as_bytes()), f3, "f3 of set {number}");
         assert_eq!(hex::encode(responses.ik.as_bytes()), f4, "f4 of set {number}");
-        assert_eq!(hex::encode(responses.ak.0), f5, "f5 of set {number}");
-        assert_eq!(hex::encode(milenage.f5_star(&rand).0), f5_star, "f5* of set {number}");
+        assert_eq!(hex::encode(responses.ak.as_bytes()), f5, "f5 of set {number}");
+        assert_eq!(hex::encode(milenage.f5_star(&rand).as_bytes()), f5_star, "f5* of set {number}");
     }
 
     #[test]

@@ -8,26 +8,32 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::AkaError;
 
 macro_rules! secret_block {
-    ($(#[$doc:meta])* $name:ident, $text:literal) => {
+    ($(#[$doc:meta])* $name:ident, $len:literal, $text:literal) => {
         $(#[$doc])*
         #[derive(Zeroize, ZeroizeOnDrop)]
-        pub struct $name([u8; 16]);
+        pub struct $name([u8; $len]);
 
         impl $name {
-            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+            pub fn from_bytes(bytes: [u8; $len]) -> Self {
                 Self(bytes)
             }
 
-            /// From 32 hex digits in either case.
+            /// From hex digits in either case, two an octet.
             pub fn from_hex(text: &str) -> Result<Self, AkaError> {
-                let mut secret = Self([0; 16]);
+                let mut secret = Self([0; $len]);
                 hex::decode_to_slice(text, &mut secret.0)
-                    .map_err(|_| AkaError::NotHex { what: $text, digits: 32 })?;
+                    .map_err(|_| AkaError::NotHex { what: $text, digits: 2 * $len })?;
                 Ok(secret)
             }
 
-            pub fn as_bytes(&self) -> &[u8; 16] {
+            pub fn as_bytes(&self) -> &[u8; $len] {
                 &self.0
+            }
+
+            /// For what is filled in place, so that no unwiped copy stays behind.
+            #[allow(dead_code)]
+            pub(crate) fn as_mut_bytes(&mut self) -> &mut [u8; $len] {
+                &mut self.0
             }
         }
 
@@ -35,7 +41,7 @@ macro_rules! secret_block {
             type Error = AkaError;
 
             fn try_from(bytes: &[u8]) -> Result<Self, AkaError> {
-                let wrong = AkaError::WrongLength { what: $text, wanted: 16, found: bytes.len() };
+                let wrong = AkaError::WrongLength { what: $text, wanted: $len, found: bytes.len() };
                 Ok(Self(bytes.try_into().map_err(|_| wrong)?))
             }
         }
@@ -58,23 +64,87 @@ macro_rules! secret_block {
 
 secret_block! {
     /// The subscriber key, 128 bits, shared by the AuC and the card. Source: TS 33.102 6.3.
-    K, "K"
+    K, 16, "K"
 }
 secret_block! {
     /// The operator variant configuration field, 128 bits. Turns into an [`Opc`] with one K; never used in its place.
-    Op, "OP"
+    Op, 16, "OP"
 }
 secret_block! {
     /// OPc, 128 bits: OP bound to one K. Source: TS 35.206 4.1; see [`Opc::derive`].
-    Opc, "OPc"
+    Opc, 16, "OPc"
+}
+secret_block! {
+    /// TUAK's operator variant field, 256 bits. Turns into a [`Topc`] with one K; never used in its place.
+    Top, 32, "TOP"
+}
+secret_block! {
+    /// TOPc, 256 bits: TOP bound to one K. Source: TS 35.231 6.2; see [`Topc::derive`].
+    Topc, 32, "TOPc"
 }
 secret_block! {
     /// The confidentiality key of one authentication, 128 bits (f3).
-    Ck, "CK"
+    Ck, 16, "CK"
 }
 secret_block! {
     /// The integrity key of one authentication, 128 bits (f4).
-    Ik, "IK"
+    Ik, 16, "IK"
+}
+
+/// The subscriber key of TUAK, 128 or 256 bits. Source: TS 35.231 5.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct TuakK {
+    octets: [u8; 32],
+    is_long: bool,
+}
+
+impl TuakK {
+    /// From 32 or 64 hex digits in either case.
+    pub fn from_hex(text: &str) -> Result<Self, AkaError> {
+        let mut k = Self { octets: [0; 32], is_long: text.len() == 64 };
+        let digits = if k.is_long { 64 } else { 32 };
+        hex::decode_to_slice(text, k.as_mut_bytes()).map_err(|_| AkaError::NotHex { what: "K", digits })?;
+        Ok(k)
+    }
+
+    /// 16 or 32 octets.
+    pub fn as_bytes(&self) -> &[u8] {
+        let (short, _) = self.octets.split_at(16);
+        if self.is_long { &self.octets } else { short }
+    }
+
+    fn as_mut_bytes(&mut self) -> &mut [u8] {
+        let len = if self.is_long { 32 } else { 16 };
+        self.octets.get_mut(..len).unwrap_or_default()
+    }
+}
+
+impl From<[u8; 16]> for TuakK {
+    fn from(bytes: [u8; 16]) -> Self {
+        let mut k = Self { octets: [0; 32], is_long: false };
+        k.octets.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        k
+    }
+}
+
+impl From<[u8; 32]> for TuakK {
+    fn from(octets: [u8; 32]) -> Self {
+        Self { octets, is_long: true }
+    }
+}
+
+impl fmt::Debug for TuakK {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+/// The lengths of RES that a card can be set up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResLength {
+    Octets4,
+    Octets8,
+    Octets16,
 }
 
 /// RES, and equally XRES: 4 to 16 octets (f2; Milenage makes 8).
@@ -107,6 +177,20 @@ impl Res {
 
     pub fn as_bytes(&self) -> &[u8] {
         self.octets.get(..self.len).unwrap_or_default()
+    }
+
+    /// All zero, to be filled in place.
+    pub(crate) fn empty(length: ResLength) -> Self {
+        let len = match length {
+            ResLength::Octets4 => 4,
+            ResLength::Octets8 => 8,
+            ResLength::Octets16 => 16,
+        };
+        Self { octets: [0; 16], len }
+    }
+
+    pub(crate) fn as_mut_bytes(&mut self) -> &mut [u8] {
+        self.octets.get_mut(..self.len).unwrap_or_default()
     }
 }
 
@@ -147,6 +231,10 @@ mod tests {
             format!("{:?}", Ck::from_bytes(octets)),
             format!("{:?}", Ik::from_bytes(octets)),
             format!("{:x?}", Res::new(&octets).unwrap()),
+            format!("{:?}", Top::from_bytes([0x5a; 32])),
+            format!("{:#?}", Topc::from_bytes([0x5a; 32])),
+            format!("{:?}", TuakK::from(octets)),
+            format!("{:x?}", TuakK::from([0x5a; 32])),
         ];
         for text in shown {
             assert_eq!(text, "<secret>");
@@ -168,6 +256,17 @@ mod tests {
             assert_eq!(Res::from_hex(&hex::encode(&bytes)).is_ok(), (4..=16).contains(&len), "{len}");
         }
         assert_eq!(Res::from_hex("0011aaFF5").unwrap_err(), AkaError::NotHex { what: "RES", digits: 32 });
+    }
+
+    #[test]
+    fn aka_14_k_of_tuak_has_one_of_two_lengths() {
+        for digits in 0..130 {
+            let k = TuakK::from_hex(&"5".repeat(digits));
+            assert_eq!(k.is_ok(), [32, 64].contains(&digits), "{digits}");
+            if let Ok(k) = k {
+                assert_eq!(k.as_bytes(), vec![0x55; digits / 2]);
+            }
+        }
     }
 
     #[test]
