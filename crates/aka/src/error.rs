@@ -10,6 +10,10 @@ pub enum AkaError {
     WrongLength { what: &'static str, wanted: usize, found: usize },
     #[error("read RES: 4 to 16 octets wanted, {found} found")]
     ResLength { found: usize },
+    #[error("read K: 32 or 64 hex digits wanted")]
+    TuakKNotHex,
+    #[error("read the length of RES: 32, 64 or 128 bits wanted")]
+    ResBits,
     #[error("read a sequence number: SEQ has 43 bits and IND 5")]
     SqnParts,
     #[error("read an IND range: first and last lie in 0 to 31, first not above last")]

@@ -102,8 +102,7 @@ impl TuakK {
     /// From 32 or 64 hex digits in either case.
     pub fn from_hex(text: &str) -> Result<Self, AkaError> {
         let mut k = Self { octets: [0; 32], is_long: text.len() == 64 };
-        let digits = if k.is_long { 64 } else { 32 };
-        hex::decode_to_slice(text, k.as_mut_bytes()).map_err(|_| AkaError::NotHex { what: "K", digits })?;
+        hex::decode_to_slice(text, k.as_mut_bytes()).map_err(|_| AkaError::TuakKNotHex)?;
         Ok(k)
     }
 
@@ -145,6 +144,20 @@ pub enum ResLength {
     Octets4,
     Octets8,
     Octets16,
+}
+
+impl std::str::FromStr for ResLength {
+    type Err = AkaError;
+
+    /// From the number of bits: `32`, `64` or `128`.
+    fn from_str(bits: &str) -> Result<Self, AkaError> {
+        match bits {
+            "32" => Ok(Self::Octets4),
+            "64" => Ok(Self::Octets8),
+            "128" => Ok(Self::Octets16),
+            _ => Err(AkaError::ResBits),
+        }
+    }
 }
 
 /// RES, and equally XRES: 4 to 16 octets (f2; Milenage makes 8).

@@ -3,13 +3,16 @@
 //! | Column | Content | Default |
 //! |---|---|---|
 //! | `imsi` or `impi` | 14 or 15 digits, or `user@realm`; one of the two in each row | – |
-//! | `k` | 32 hex digits | – |
-//! | `op` or `opc` | 32 hex digits; one of the two in each row, told by the column, never guessed | – |
+//! | `algorithm` | `milenage` or `tuak` | `milenage` |
+//! | `k` | 32 hex digits; with TUAK 32 or 64 | – |
+//! | `op` or `opc` | Milenage: 32 hex digits; one of the two in each row, told by the column, never guessed | – |
+//! | `top` or `topc` | TUAK: 64 hex digits; one of the two in each row | – |
+//! | `iterations` | TUAK: how often Keccak runs, 1 to 255 | 1 |
+//! | `res_bits` | TUAK: length of RES, `32`, `64` or `128` | 64 |
 //! | `amf` | 4 hex digits | `0000` |
 //! | `sqn` | 12 hex digits: the last sequence number that was used | 0 |
 //! | `impus` | URIs separated by spaces or `\|`; a leading `!` marks a barred one; the first other one is the default | from the IMSI |
 //! | `mnc_digits` | `2` or `3`: how many digits of the IMSI are the MNC | 2 |
-//! | `algorithm` | `milenage` | `milenage` |
 //!
 //! From an IMSI come the private identity `<imsi>@ims.mnc<MNC>.mcc<MCC>.3gppnetwork.org` and the public identity
 //! `sip:` with the same. That public identity is what a phone without ISIM registers first, so a row with `imsi` and
@@ -18,7 +21,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use aka::{Algorithm, Amf, Impi, Impu, K, Op, Opc, Sqn};
+use aka::{Algorithm, Amf, Impi, Impu, K, Op, Opc, Sqn, Top, Topc, Tuak, TuakK, TuakSettings};
 use zeroize::Zeroizing;
 
 use crate::{HssError, RowError, Subscriber, SubscriberImpu};
@@ -75,8 +78,22 @@ fn line_of(octets: &[u8], position: &::csv::Position) -> u64 {
     position.line() + passed_over as u64
 }
 
-const NAMES: [&str; 10] =
-    ["imsi", "impi", "k", "op", "opc", "amf", "sqn", "impus", "mnc_digits", "algorithm"];
+const NAMES: [&str; 14] = [
+    "imsi",
+    "impi",
+    "algorithm",
+    "k",
+    "op",
+    "opc",
+    "top",
+    "topc",
+    "iterations",
+    "res_bits",
+    "amf",
+    "sqn",
+    "impus",
+    "mnc_digits",
+];
 
 /// Where each column stands.
 struct Columns(HashMap<&'static str, usize>);
@@ -93,9 +110,12 @@ impl Columns {
             }
         }
         let columns = Self(columns);
-        for (column, alternatives) in
-            [("k", ["k", "k"]), ("op or opc", ["op", "opc"]), ("imsi or impi", ["imsi", "impi"])]
-        {
+        let needed: [(&str, &[&str]); 3] = [
+            ("k", &["k"]),
+            ("op or opc", &["op", "opc", "top", "topc"]),
+            ("imsi or impi", &["imsi", "impi"]),
+        ];
+        for (column, alternatives) in needed {
             if !alternatives.iter().any(|name| columns.0.contains_key(name)) {
                 return Err(RowError::MissingColumn { column });
             }
@@ -135,9 +155,15 @@ impl<'a> Row<'a> {
     }
 
     fn algorithm(&self) -> Result<Algorithm, RowError> {
-        if self.field("algorithm").is_some_and(|name| !name.eq_ignore_ascii_case("milenage")) {
-            return Err(RowError::Value { column: "algorithm", wanted: "milenage" });
+        match self.field("algorithm").map(str::to_ascii_lowercase).as_deref() {
+            None | Some("milenage") => self.milenage(),
+            Some("tuak") => self.tuak(),
+            Some(_) => Err(RowError::Value { column: "algorithm", wanted: "milenage or tuak" }),
         }
+    }
+
+    fn milenage(&self) -> Result<Algorithm, RowError> {
+        self.none_of("milenage", ["top", "topc", "iterations", "res_bits"])?;
         let digits = "32 hex digits";
         let k = self.value("k", digits, K::from_hex)?;
         let k = k.ok_or(RowError::Value { column: "k", wanted: digits })?;
@@ -149,6 +175,35 @@ impl<'a> Row<'a> {
             (Some(_), Some(_)) => Err(RowError::BothOpAndOpc),
             (None, None) => Err(RowError::NeitherOpNorOpc),
         }
+    }
+
+    fn tuak(&self) -> Result<Algorithm, RowError> {
+        self.none_of("tuak", ["op", "opc"])?;
+        let wanted = "32 or 64 hex digits";
+        let k = self.value("k", wanted, TuakK::from_hex)?.ok_or(RowError::Value { column: "k", wanted })?;
+        let top = self.value("top", "64 hex digits", Top::from_hex)?;
+        let topc = self.value("topc", "64 hex digits", Topc::from_hex)?;
+        let default = TuakSettings::default();
+        let settings = TuakSettings {
+            res_length: self.value("res_bits", "32, 64 or 128", str::parse)?.unwrap_or(default.res_length),
+            iterations: self.value("iterations", "1 to 255", str::parse)?.unwrap_or(default.iterations),
+        };
+        match (top, topc) {
+            (Some(top), None) => Ok(Algorithm::Tuak(Tuak::with_top(k, &top, settings))),
+            (None, Some(topc)) => Ok(Algorithm::Tuak(Tuak::new(k, topc, settings))),
+            (Some(_), Some(_)) => Err(RowError::BothTopAndTopc),
+            (None, None) => Err(RowError::NeitherTopNorTopc),
+        }
+    }
+
+    /// A value the algorithm has no use for is a row in the wrong columns.
+    fn none_of<const N: usize>(
+        &self,
+        algorithm: &'static str,
+        columns: [&'static str; N],
+    ) -> Result<(), RowError> {
+        let filled = columns.into_iter().find(|column| self.field(column).is_some());
+        filled.map_or(Ok(()), |column| Err(RowError::OtherAlgorithm { column, algorithm }))
     }
 
     fn mnc_digits(&self) -> Result<usize, RowError> {

@@ -38,8 +38,8 @@ pub enum RowError {
     #[error("not a line of comma-separated UTF-8 text with as many fields as the header line")]
     Malformed,
     #[error(
-        "column {position} of the header is none of imsi, impi, k, op, opc, amf, sqn, impus, mnc_digits, algorithm; \
-         the first line must name the columns"
+        "column {position} of the header is none of imsi, impi, algorithm, k, op, opc, top, topc, iterations, res_bits, \
+         amf, sqn, impus, mnc_digits; the first line must name the columns"
     )]
     UnknownColumn { position: usize },
     #[error("column {column} stands twice in the header; remove one")]
@@ -54,6 +54,16 @@ pub enum RowError {
     BothOpAndOpc,
     #[error("neither op nor opc is given; fill in the one the card was made with")]
     NeitherOpNorOpc,
+    #[error(
+        "both top and topc are given; leave the one empty that is not the card's (TOPc is made from TOP and K)"
+    )]
+    BothTopAndTopc,
+    #[error("neither top nor topc is given; fill in the one the card was made with")]
+    NeitherTopNorTopc,
+    #[error(
+        "column {column} says nothing with algorithm {algorithm}; leave it empty or change the algorithm"
+    )]
+    OtherAlgorithm { column: &'static str, algorithm: &'static str },
     #[error("both imsi and impi are given; leave one empty")]
     BothIdentities,
     #[error("neither imsi nor impi is given")]

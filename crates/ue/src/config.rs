@@ -1,10 +1,11 @@
 //! The configuration file of the UE, and the card's file it names.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aka::{Algorithm, Impi, Impu, Isim, K, Op, Opc, Sqn, SqnArray};
+use aka::{Algorithm, Impi, Impu, Isim, K, Op, Opc, Sqn, SqnArray, Top, Topc, Tuak, TuakK, TuakSettings};
 use anyhow::{Context, bail};
 use node::config::{ConfigError, resolve};
 use sec_agree::{Algorithms, ClientPorts, Policy, Port, Spi};
@@ -64,12 +65,17 @@ pub enum Transport {
 }
 
 /// The card's file: TOML with `k`, and `opc` or `op`, in hex; and the highest SQN the card has accepted.
+/// A card with TUAK has `topc` or `top` instead, and may have `iterations` and `res_bits`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Card {
     k: String,
     opc: Option<String>,
     op: Option<String>,
+    topc: Option<String>,
+    top: Option<String>,
+    iterations: Option<NonZeroU8>,
+    res_bits: Option<u8>,
     sqn: Option<String>,
 }
 
@@ -79,6 +85,8 @@ impl Drop for Card {
         self.k.zeroize();
         self.opc.zeroize();
         self.op.zeroize();
+        self.topc.zeroize();
+        self.top.zeroize();
     }
 }
 
@@ -167,22 +175,13 @@ fn read_card(path: &Path) -> anyhow::Result<Isim> {
         // The parser's words may quote the line, and the line may be a key.
         ConfigError::Malformed { path, line, .. } => {
             anyhow::anyhow!(
-                "read {}:{line}: a card has k, opc or op, and sqn, as quoted hex digits",
+                "read {}:{line}: a card has k, sqn, and opc or op (TUAK: topc or top), as quoted hex digits",
                 path.display()
             )
         }
         other => other.into(),
     })?;
-    let hex = |what: &'static str| move || format!("read {}: {what} must be 32 hex digits", path.display());
-    let k = K::from_hex(&card.k).with_context(hex("k"))?;
-    let algorithm = match (&card.opc, &card.op) {
-        (Some(opc), None) => Algorithm::milenage(k, Opc::from_hex(opc).with_context(hex("opc"))?),
-        (None, Some(op)) => Algorithm::milenage_with_op(k, &Op::from_hex(op).with_context(hex("op"))?),
-        _ => bail!(
-            "read {}: exactly one of opc and op is needed; see \"OP or OPc?\" in the README",
-            path.display()
-        ),
-    };
+    let algorithm = algorithm_of(&card).with_context(|| format!("read {}", path.display()))?;
     let sqn = match &card.sqn {
         Some(sqn) => SqnArray::starting_at(Sqn::from_hex(sqn).context("read sqn: 12 hex digits")?),
         None => SqnArray::new(),
@@ -190,6 +189,76 @@ fn read_card(path: &Path) -> anyhow::Result<Isim> {
     Ok(Isim::new(algorithm, sqn))
 }
 
+fn algorithm_of(card: &Card) -> anyhow::Result<Algorithm> {
+    let k = || K::from_hex(&card.k);
+    let tuak_k = || TuakK::from_hex(&card.k);
+    let keys = (&card.opc, &card.op, &card.topc, &card.top);
+    let wants_tuak = card.topc.is_some() || card.top.is_some();
+    if !wants_tuak && (card.iterations.is_some() || card.res_bits.is_some()) {
+        bail!("iterations and res_bits are settings of TUAK, which needs topc or top");
+    }
+    Ok(match keys {
+        (Some(opc), None, None, None) => Algorithm::milenage(k()?, Opc::from_hex(opc)?),
+        (None, Some(op), None, None) => Algorithm::milenage_with_op(k()?, &Op::from_hex(op)?),
+        (None, None, Some(topc), None) => {
+            Algorithm::Tuak(Tuak::new(tuak_k()?, Topc::from_hex(topc)?, tuak_settings(card)?))
+        }
+        (None, None, None, Some(top)) => {
+            Algorithm::Tuak(Tuak::with_top(tuak_k()?, &Top::from_hex(top)?, tuak_settings(card)?))
+        }
+        _ => bail!("exactly one of opc, op, topc and top is needed; see \"OP or OPc?\" in the README"),
+    })
+}
+
+fn tuak_settings(card: &Card) -> anyhow::Result<TuakSettings> {
+    let mut settings = TuakSettings::default();
+    if let Some(bits) = card.res_bits {
+        settings.res_length = bits.to_string().parse()?;
+    }
+    settings.iterations = card.iterations.unwrap_or(settings.iterations);
+    Ok(settings)
+}
+
 fn bad(key: &'static str, value: impl ToString, wanted: &'static str) -> ConfigError {
     ConfigError::BadValue { key, value: value.to_string().into(), wanted }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const K: &str = "465b5ce8b199b49faa5f0a2ee238a6bc";
+
+    fn card(text: &str) -> Result<Isim, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("card.toml");
+        std::fs::write(&path, text).unwrap();
+        read_card(&path).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn aka_14_the_card_file_names_one_algorithm_set() {
+        let (opc, top) = ("cd63cb71954a9f4e48a5994e37a02baf", "5".repeat(64));
+        for good in [
+            format!("k = '{K}'\nopc = '{opc}'\nsqn = '000000000020'"),
+            format!("k = '{K}'\ntop = '{top}'\niterations = 2\nres_bits = 128"),
+            format!("k = '{K}{K}'\ntopc = '{top}'"),
+        ] {
+            assert!(card(&good).is_ok(), "{good}: {:?}", card(&good).unwrap_err());
+        }
+        for (bad, why) in [
+            (format!("k = '{K}'"), "exactly one of opc, op, topc and top"),
+            (format!("k = '{K}'\nop = '{opc}'\ntop = '{top}'"), "exactly one of opc, op, topc and top"),
+            (format!("k = '{K}{K}'\nopc = '{opc}'"), "K: 32 hex digits"),
+            (format!("k = '{K}0'\ntop = '{top}'"), "K: 32 or 64 hex digits"),
+            (format!("k = '{K}'\ntop = '{opc}'"), "TOP: 64 hex digits"),
+            (format!("k = '{K}'\nopc = '{opc}'\nres_bits = 64"), "settings of TUAK"),
+            (format!("k = '{K}'\ntop = '{top}'\nres_bits = 65"), "32, 64 or 128 bits"),
+            (format!("k = '{K}'\ntop = '{top}'\niterations = 0"), "card.toml:3"),
+        ] {
+            let error = card(&bad).unwrap_err();
+            assert!(error.contains(why) && error.contains("card.toml"), "{error}");
+            assert!(!error.contains("465b") && !error.contains("cd63"), "{error}");
+        }
+    }
 }

@@ -96,12 +96,68 @@ fn errors_name_line_column_and_remedy() {
     assert_eq!(parse(b"imsi,k,op\n\xff,\xfe,\xfd\n").map(|_| ()), Err((2, RowError::Malformed)));
 }
 
+/// K of set 5 and 6 of TS 35.233, TOP, TOPc with one iteration, TOPc with two.
+const TUAK: [&str; 4] = [
+    "1574ca56881d05c189c82880f789c9cd4244955f4426aa2b69c29f15770e5aa5",
+    "e59f6eb10ea406813f4991b0b9e02f181edf4c7e17b480f66d34da35ee88c95e",
+    "3c6052e41532a28a47aa3cbb89f223e8f3aaa976aecd48bc3e7d6165a55eff62",
+    "b04a66f26c62fcd6c82de22a179ab65506ecf47f56245cd149966cfa9cec7a51",
+];
+
 #[test]
-fn aka_14_tuak_is_refused_at_import() {
-    let text =
-        format!("imsi,k,op,algorithm\n001010000000001,{K1},{OP},Milenage\n001010000000002,{K1},{OP},tuak\n");
-    let error = parse(text.as_bytes()).map(|_| ()).unwrap_err();
-    assert_eq!(error, (3, RowError::Value { column: "algorithm", wanted: "milenage" }));
+fn aka_14_tuak_stands_beside_milenage() {
+    let [k, top, topc, topc_2] = TUAK;
+    let text = format!(
+        "impi,impus,algorithm,k,opc,top,topc,iterations,res_bits\n\
+         a@b,sip:a@b,,{K1},{OPC},,,,\n\
+         c@b,sip:c@b,TUAK,{k},,{top},,,32\n\
+         d@b,sip:d@b,tuak,{k},,,{topc},1,32\n\
+         e@b,sip:e@b,tuak,{k},,{top},,2,128\n\
+         f@b,sip:f@b,tuak,{k},,,{topc_2},2,128\n\
+         g@b,sip:g@b,tuak,{K1},,{top},,,\n"
+    );
+    let rows = rows(&text);
+    let vector = |row: &Imported| {
+        let sqn = Sqn::from_parts(9, 0).unwrap();
+        row.subscriber.algorithm.vector(Rand::from_bytes([1; 16]), sqn, Amf::from_bytes([0, 0]))
+    };
+    let vectors: Vec<_> = rows.iter().map(vector).collect();
+    let lengths: Vec<_> = vectors.iter().map(|vector| vector.xres.as_bytes().len()).collect();
+    assert_eq!(lengths, [8, 4, 4, 16, 16, 8]);
+    assert_eq!(vectors[1], vectors[2], "TOP and its TOPc");
+    assert_eq!(vectors[3], vectors[4], "TOP and its TOPc with two iterations");
+    assert_ne!(vectors[1].autn, vectors[3].autn);
+    assert_ne!(vectors[0].autn, vectors[5].autn);
+}
+
+#[test]
+fn aka_14_rows_of_tuak_are_refused_by_line_and_column() {
+    let [k, top, topc, _] = TUAK;
+    let value = |column, wanted| RowError::Value { column, wanted };
+    let header = "impi,impus,algorithm,k,op,top,topc,iterations,res_bits";
+    let wanted = "milenage or tuak";
+    let other = |column, algorithm| RowError::OtherAlgorithm { column, algorithm };
+    let cases = [
+        (format!("comp128,{K1},{OP},,,,"), value("algorithm", wanted)),
+        (format!("tuak,{K1},{OP},{top},,,"), other("op", "tuak")),
+        (format!(",{K1},{OP},{top},,,"), other("top", "milenage")),
+        (format!("milenage,{K1},{OP},,,2,"), other("iterations", "milenage")),
+        (format!("tuak,{k}0,,{top},,,"), value("k", "32 or 64 hex digits")),
+        (format!("tuak,,,{top},,,"), value("k", "32 or 64 hex digits")),
+        (format!("milenage,{k},{OP},,,,"), value("k", "32 hex digits")),
+        (format!("tuak,{k},,{OP},,,"), value("top", "64 hex digits")),
+        (format!("tuak,{k},,,{OP},,"), value("topc", "64 hex digits")),
+        (format!("tuak,{k},,{top},{topc},,"), RowError::BothTopAndTopc),
+        (format!("tuak,{k},,,,,"), RowError::NeitherTopNorTopc),
+        (format!("tuak,{k},,{top},,0,"), value("iterations", "1 to 255")),
+        (format!("tuak,{k},,{top},,256,"), value("iterations", "1 to 255")),
+        (format!("tuak,{k},,{top},,,256"), value("res_bits", "32, 64 or 128")),
+    ];
+    for (fields, error) in cases {
+        let text = format!("{header}\na@b,sip:a@b,,{K1},{OP},,,,\nc@b,sip:c@b,{fields}\n");
+        assert_eq!(parse(text.as_bytes()).map(|rows| rows.len()), Err((3, error)), "{fields}");
+        assert!(!error.to_string().contains("1574"));
+    }
 }
 
 #[test]
@@ -123,7 +179,7 @@ fn aka_13_errors_never_repeat_a_field() {
 
 proptest::proptest! {
     #[test]
-    fn import_never_panics(text in "(imsi|impi|k|op|opc|,|\n|[0-9a-f]{1,32}|\"| |!|sip:a@b){0,40}") {
+    fn import_never_panics(text in "(imsi|impi|k|op|opc|top|topc|algorithm|tuak|iterations|,|\n|[0-9a-f]{1,64}|\"| |!|sip:a@b){0,40}") {
         let _ = parse(text.as_bytes());
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use aka::{Algorithm, Amf, Impi, Impu, IndRange, Isim, K, Opc, Sqn, SqnArray};
+use aka::{
+    Algorithm, Amf, DigestAlgorithm, Impi, Impu, IndRange, Isim, K, Opc, Sqn, SqnArray, Topc, Tuak, TuakK,
+    TuakSettings,
+};
 use cx::ServerName;
 use hss::{Hss, MemoryStore, Subscriber, SubscriberImpu};
 use lab::plan::{self, Family};
@@ -23,6 +26,11 @@ pub(crate) struct Options {
     pub(crate) card_sqn: Option<Sqn>,
     /// The cards hold another K than the HSS.
     pub(crate) wrong_k: bool,
+    /// The cards compute with TUAK and a K of 256 bits.
+    pub(crate) tuak: Option<TuakSettings>,
+    pub(crate) amf: Amf,
+    pub(crate) digest: DigestAlgorithm,
+    pub(crate) qop: bool,
     pub(crate) reauthenticate: scscf::Reauthenticate,
     pub(crate) expires: u32,
     pub(crate) wire: Wire,
@@ -62,6 +70,10 @@ impl Default for Options {
             algorithms: Policy::default().algorithms().to_vec(),
             card_sqn: None,
             wrong_k: false,
+            tuak: None,
+            amf: Amf::from_bytes([0; 2]),
+            digest: DigestAlgorithm::AkaV1Md5,
+            qop: false,
             reauthenticate: scscf::Reauthenticate::Always,
             expires: 600_000,
             wire: Wire::default(),
@@ -76,6 +88,13 @@ impl Options {
         rng.fill_bytes(&mut k);
         rng.fill_bytes(&mut opc);
         k[0] ^= u8::from(wrong_k);
+        if let Some(settings) = self.tuak {
+            let (mut long_k, mut topc) = ([0; 32], [0; 32]);
+            long_k[..16].copy_from_slice(&k);
+            rng.fill_bytes(&mut long_k[16..]);
+            rng.fill_bytes(&mut topc);
+            return Algorithm::Tuak(Tuak::new(TuakK::from(long_k), Topc::from_bytes(topc), settings));
+        }
         Algorithm::milenage(K::from_bytes(k), Opc::from_bytes(opc))
     }
 
@@ -91,7 +110,7 @@ impl Options {
             let subscriber = Subscriber {
                 impi: Impi::new(&plan::impi(n)).unwrap(),
                 algorithm: self.algorithm(n, false),
-                amf: Amf::from_bytes([0; 2]),
+                amf: self.amf,
                 impus: vec![identity(&plan::impu(n)), identity(&plan::tel(n))],
             };
             store.insert(subscriber, Sqn::from_bytes([0; 6]), IndRange::new(0, 31).unwrap());
@@ -155,6 +174,8 @@ impl Options {
         scscf::Config {
             trusted_peers: vec![plan::I_CSCF.ip(), plan::P_CSCF_MW.ip()],
             reauthenticate: self.reauthenticate,
+            algorithm: self.digest,
+            qop: self.qop,
             ..scscf::Config::new(ServerName::new(plan::S_CSCF_NAME).unwrap(), plan::HOME_DOMAIN)
         }
     }
