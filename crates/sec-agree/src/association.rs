@@ -115,8 +115,16 @@ impl Associations {
 
     /// Source and destination of the UDP packets that carry an association of this set; `None` in transport mode.
     pub fn outer(&self, role: Role) -> Option<(SocketAddr, SocketAddr)> {
-        let Encapsulation { ue, p_cscf } = self.encapsulation?;
+        let Encapsulation { ue, p_cscf, .. } = self.encapsulation?;
         Some(if role.towards_ue() { (p_cscf, ue) } else { (ue, p_cscf) })
+    }
+
+    /// The same set, encapsulated, with the UE's outer port as the P-CSCF has learned it.
+    pub fn with_nat_port(mut self, port: u16) -> Self {
+        if let Some(encapsulation) = &mut self.encapsulation {
+            encapsulation.ue.set_port(port);
+        }
+        self
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Association> {
@@ -148,7 +156,7 @@ impl SaSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Port;
+    use crate::{Port, Side};
 
     fn end(address: &str, port_c: u16, port_s: u16, spi_c: u32, spi_s: u32) -> End {
         End {
@@ -188,14 +196,21 @@ mod tests {
         assert_eq!((set.mode(), set.outer(Role::UcToPs)), (Mode::Trans, None));
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
         let (private, gate) = (at("192.168.1.2:4500"), at("10.9.0.1:4500"));
-        let tunnel = set.encapsulated(Encapsulation { ue: private, p_cscf: gate }).unwrap();
+        let between = |ue: SocketAddr, p_cscf: SocketAddr| Encapsulation::new(Side::Ue, ue.ip(), p_cscf.ip());
+        let tunnel = set.encapsulated(between(private, gate)).unwrap();
         assert_eq!(tunnel.mode(), Mode::UdpEncTun);
         assert_eq!(tunnel.uc_to_ps, set.uc_to_ps, "inside, nothing changes");
         assert_eq!(tunnel.outer(Role::UcToPs), Some((private, gate)));
         assert_eq!(tunnel.outer(Role::UsToPc), Some((private, gate)));
         assert_eq!(tunnel.outer(Role::PcToUs), Some((gate, private)));
-        let elsewhere = Encapsulation { ue: private, p_cscf: at("10.9.0.9:4500") };
-        assert_eq!(set.encapsulated(elsewhere), Err(SecAgreeError::BadEncapsulation));
+        let learned = tunnel.with_nat_port(31_000);
+        assert_eq!(learned.outer(Role::PcToUs), Some((gate, at("192.168.1.2:31000"))));
+        for elsewhere in [at("10.9.0.9:4500"), at("[fd00::1]:4500")] {
+            let refused = set.encapsulated(between(private, elsewhere));
+            assert_eq!(refused, Err(SecAgreeError::BadEncapsulation));
+        }
+        let mixed = set.encapsulated(between(at("[fd00::1]:4500"), gate));
+        assert_eq!(mixed, Err(SecAgreeError::BadEncapsulation));
     }
 
     #[test]

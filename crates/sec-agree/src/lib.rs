@@ -27,7 +27,7 @@ mod setup;
 
 pub use algorithm::{Alg, Algorithms, Ealg};
 pub use association::{Association, Associations, End, Role, SaSet};
-pub use encapsulation::Encapsulation;
+pub use encapsulation::{Encapsulation, Side};
 pub use error::SecAgreeError;
 pub use keys::{EspKeys, Secret};
 pub use mechanism::Mechanism;

@@ -3,7 +3,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_xfrm::state::GetDumpMessage;
 use netlink_packet_xfrm::{
-    Alg, AlgAead, AlgAuth, UserSaInfo, XFRMA_ALG_AEAD, XFRMA_ALG_AUTH_TRUNC, XFRMA_ALG_CRYPT, XfrmMessage,
+    Alg, AlgAead, AlgAuth, EncapTmpl, UserSaInfo, XFRMA_ALG_AEAD, XFRMA_ALG_AUTH_TRUNC, XFRMA_ALG_CRYPT,
+    XFRMA_ENCAP, XfrmMessage,
 };
 use zeroize::Zeroizing;
 
@@ -15,6 +16,8 @@ use crate::{MARK, XfrmError, selector};
 pub struct KernelState {
     pub source: SocketAddr,
     pub destination: SocketAddr,
+    /// Source and destination of the UDP packets around it, for a state in UDP-enc-tun.
+    pub outer: Option<(SocketAddr, SocketAddr)>,
     pub spi: u32,
     pub algorithms: Vec<StateAlgorithm>,
     /// Packets and bytes that the state has carried.
@@ -27,6 +30,13 @@ pub struct KernelState {
     pub soft_expires: u64,
     pub hard_expires: u64,
     pub replay_window: u8,
+}
+
+impl KernelState {
+    /// Of the packets on the wire: with the SPI, the name of the state.
+    pub(crate) fn outer_destination(&self) -> IpAddr {
+        self.outer.map_or(self.destination, |(_, destination)| destination).ip()
+    }
 }
 
 /// An algorithm of a state with its key. The key is there to be compared, not to be shown.
@@ -77,11 +87,15 @@ pub(crate) fn states(socket: &mut XfrmSocket) -> Result<Vec<KernelState>, XfrmEr
 
 fn of_info(info: &UserSaInfo, payload: &[u8]) -> KernelState {
     let end = |address, port| SocketAddr::new(selector::address_of(address, info.family), port);
+    let attributes = payload.get(netlink_packet_xfrm::XFRM_USER_SA_INFO_LEN..).unwrap_or_default();
     KernelState {
+        outer: encapsulation(attributes).map(|template| {
+            (end(&info.saddr, template.encap_sport), end(&info.id.daddr, template.encap_dport))
+        }),
         source: end(&info.selector.saddr, info.selector.sport),
         destination: end(&info.selector.daddr, info.selector.dport),
         spi: info.id.spi,
-        algorithms: algorithms(payload.get(netlink_packet_xfrm::XFRM_USER_SA_INFO_LEN..).unwrap_or_default()),
+        algorithms: algorithms(attributes),
         packets: info.lifetime_cur.packets,
         bytes: info.lifetime_cur.bytes,
         replayed: info.stats.replay,
@@ -90,6 +104,16 @@ fn of_info(info: &UserSaInfo, payload: &[u8]) -> KernelState {
         hard_expires: info.lifetime_cfg.hard_add_expires_seconds,
         replay_window: info.replay_window,
     }
+}
+
+fn encapsulation(mut attributes: &[u8]) -> Option<EncapTmpl> {
+    while let Some((kind, value, next)) = split_attribute(attributes) {
+        if kind == XFRMA_ENCAP {
+            return EncapTmpl::parse(value).ok();
+        }
+        attributes = next;
+    }
+    None
 }
 
 fn algorithms(mut attributes: &[u8]) -> Vec<StateAlgorithm> {

@@ -1,11 +1,11 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_xfrm::XfrmMessage;
 use nix::errno::Errno;
 use sec_agree::{Association, Associations, EspKeys, SaSet};
 
 use crate::socket::{Answer, XfrmSocket};
-use crate::{Extend, KernelState, Lifetime, Operation, Protection, XfrmError, dump, state};
+use crate::{Extend, KernelState, Lifetime, Operation, Protection, XfrmError, dump, state, tunnel};
 
 /// A set to install and how long the kernel may keep it.
 #[derive(Debug)]
@@ -42,43 +42,46 @@ impl Engine {
         let mut messages: Vec<XfrmMessage> = batch
             .iter()
             .flat_map(|Install { set, lifetime }| {
-                let algorithms = set.associations.algorithms;
-                set.associations
-                    .iter()
-                    .map(move |sa| state::add_message(sa, algorithms, &set.keys, *lifetime))
+                let associations = &set.associations;
+                associations.iter().map(move |sa| state::add_message(associations, sa, &set.keys, *lifetime))
             })
             .collect();
         let answers = match self.socket.exchange(&mut messages) {
             Ok(answers) => answers,
             Err(error) => {
                 // Which of the messages the kernel took is unknown: take back all of them.
-                let all: Vec<&Association> =
-                    batch.iter().flat_map(|install| install.set.associations.iter()).collect();
-                self.roll_back(&all);
+                let all = batch.iter().map(|install| &install.set.associations);
+                self.roll_back(all.flat_map(|set| set.iter().map(move |sa| (set, sa))).collect());
                 return batch.iter().map(|_| Err(error.clone())).collect();
             }
         };
         let mut results = Vec::with_capacity(batch.len());
         let mut orphans = Vec::new();
-        for (install, answers) in batch.iter().zip(answers.chunks(4)) {
-            let outcome = outcome(Operation::AddState, &install.set.associations, answers);
+        for (Install { set, lifetime }, answers) in batch.iter().zip(answers.chunks(4)) {
+            let set = &set.associations;
+            // The policies of a tunnel come after its states: what they caught before would be lost.
+            let outcome = outcome(Operation::AddState, set, answers)
+                .and_then(|()| self.policies(Operation::AddPolicy, tunnel::add_messages(set, *lifetime)));
             if outcome.is_err() {
-                let accepted = install.set.associations.iter().zip(answers);
-                orphans.extend(accepted.filter(|(_, answer)| !refused(answer)).map(|(sa, _)| sa));
+                let accepted = set.iter().zip(answers).filter(|(_, answer)| !refused(answer));
+                orphans.extend(accepted.map(|(sa, _)| (set, sa)));
+                if let Err(error) = self.policies(Operation::DeletePolicy, tunnel::delete_messages(set)) {
+                    tracing::error!(%error, "rollback of a policy failed; the kernel removes it at its lifetime");
+                }
             }
             results.push(outcome);
         }
-        self.roll_back(&orphans);
+        self.roll_back(orphans);
         results
     }
 
-    fn roll_back(&mut self, associations: &[&Association]) {
+    fn roll_back(&mut self, associations: Vec<(&Associations, &Association)>) {
         let mut messages: Vec<XfrmMessage> =
-            associations.iter().map(|sa| state::delete_message(sa)).collect();
+            associations.iter().map(|(set, sa)| state::delete_message(set, sa)).collect();
         let answers = if messages.is_empty() { Ok(Vec::new()) } else { self.socket.exchange(&mut messages) };
         match answers {
             Ok(answers) => {
-                for (sa, answer) in associations.iter().zip(&answers) {
+                for ((_, sa), answer) in associations.iter().zip(&answers) {
                     if let Some(Err((errno, _))) = answer.as_ref().filter(|answer| !gone(answer)) {
                         tracing::error!(spi = sa.spi.get(), destination = %sa.destination, %errno, "rollback of a state failed; the kernel removes it at its lifetime");
                     }
@@ -90,24 +93,37 @@ impl Engine {
         }
     }
 
-    /// Removes all four states. One that is gone already, by its lifetime, is no error.
+    /// Removes all four states, and the policies of a tunnel. What is gone already, by its lifetime, is no error.
     pub fn remove(&mut self, sets: &[Associations]) -> Vec<Result<(), XfrmError>> {
-        self.change(sets, Operation::DeleteState, |set| set, |_, sa| state::delete_message(sa))
+        let removed =
+            self.change(sets, Operation::DeleteState, |set| set, |set, sa| state::delete_message(set, sa));
+        let pairs = sets.iter().zip(removed);
+        pairs
+            .map(|(set, removed)| {
+                removed.and(self.policies(Operation::DeletePolicy, tunnel::delete_messages(set)))
+            })
+            .collect()
     }
 
-    /// Moves the end of life of all four states of each set.
+    /// Moves the end of life of all four states of each set, and gives them the ports of their UDP-enc-tun.
     pub fn extend(&mut self, extends: &[Extend]) -> Vec<Result<(), XfrmError>> {
-        self.change(
+        let moved = self.change(
             extends,
             Operation::UpdateState,
             |extend| &extend.associations,
-            |extend, sa| {
+            |Extend { associations: set, age, lifetime }, sa| {
                 // The kernel counts from the first installation and keeps the keys it has.
-                let lifetime = Lifetime::new(extend.age + extend.lifetime);
-                let algorithms = extend.associations.algorithms;
-                state::update_message(sa, algorithms, &EspKeys::placeholder(algorithms), lifetime)
+                let lifetime = Lifetime::new(*age + *lifetime);
+                state::update_message(set, sa, &EspKeys::placeholder(set.algorithms), lifetime)
             },
-        )
+        );
+        let pairs = extends.iter().zip(moved);
+        pairs
+            .map(|(Extend { associations, lifetime, .. }, moved)| {
+                let policies = tunnel::add_messages(associations, Lifetime::new(*lifetime));
+                moved.and_then(|()| self.policies(Operation::AddPolicy, policies))
+            })
+            .collect()
     }
 
     fn change<T>(
@@ -134,29 +150,31 @@ impl Engine {
 
     /// Puts the constant policies of a local address in place. Those of a dead run are taken over.
     pub fn protect(&mut self, protection: &Protection) -> Result<(), XfrmError> {
-        self.policies(Operation::AddPolicy, protection, protection.add_messages())
+        self.policies(Operation::AddPolicy, protection.add_messages())
     }
 
     /// Removes them. Whatever still arrives at the ports is then open: close the sockets first.
     pub fn unprotect(&mut self, protection: &Protection) -> Result<(), XfrmError> {
-        self.policies(Operation::DeletePolicy, protection, protection.delete_messages())
+        self.policies(Operation::DeletePolicy, protection.delete_messages())
     }
 
     fn policies(
         &mut self,
         operation: Operation,
-        protection: &Protection,
-        messages: Vec<(u16, XfrmMessage)>,
+        messages: Vec<(SocketAddr, XfrmMessage)>,
     ) -> Result<(), XfrmError> {
-        let (ports, mut messages): (Vec<u16>, Vec<XfrmMessage>) = messages.into_iter().unzip();
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let (ends, mut messages): (Vec<SocketAddr>, Vec<XfrmMessage>) = messages.into_iter().unzip();
         let answers = self.socket.exchange(&mut messages)?;
-        for (port, answer) in ports.into_iter().zip(answers) {
+        for (end, answer) in ends.into_iter().zip(answers) {
             match answer {
                 Some(Ok(())) => {}
                 Some(Err((Errno::EPERM, _))) => return Err(XfrmError::NoCapNetAdmin),
                 Some(Err((Errno::ENOENT, _))) if operation == Operation::DeletePolicy => {}
                 Some(Err((errno, explanation))) => {
-                    let address = protection.local;
+                    let (address, port) = (end.ip(), end.port());
                     return Err(XfrmError::PolicyRefused { operation, address, port, errno, explanation });
                 }
                 None => return Err(XfrmError::NoAnswer { operation }),
@@ -170,7 +188,7 @@ impl Engine {
         let orphans: Vec<KernelState> = self.states()?.into_iter().filter(is_orphan).collect();
         for batch in orphans.chunks(Self::BATCH * 4) {
             let mut messages: Vec<XfrmMessage> =
-                batch.iter().map(|state| state::delete_by_id(state.destination.ip(), state.spi)).collect();
+                batch.iter().map(|state| state::delete_by_id(state.outer_destination(), state.spi)).collect();
             for (state, answer) in batch.iter().zip(self.socket.exchange(&mut messages)?) {
                 match answer {
                     Some(answer) if gone(&answer) => {}

@@ -11,10 +11,12 @@
 //! local address and [`Engine::install`] for the states; [`Monitor`] hears what the kernel does by
 //! itself. `state.rs` and `policy.rs` say what the messages hold.
 
-#![forbid(unsafe_code)]
+// One socket option that no crate offers: see `encap_socket.rs`.
+#![deny(unsafe_code)]
 
 mod change;
 mod dump;
+mod encap_socket;
 mod engine;
 mod error;
 mod event;
@@ -25,9 +27,11 @@ mod selector;
 mod socket;
 mod state;
 mod statistics;
+mod tunnel;
 
 pub use change::{Change, Extend};
 pub use dump::{KernelState, StateAlgorithm};
+pub use encap_socket::EncapSocket;
 pub use engine::{Engine, Install};
 pub use error::{Operation, XfrmError};
 pub use event::KernelEvent;

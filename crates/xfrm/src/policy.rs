@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_xfrm::policy::{DelGetMessage, ModifyMessage};
 use netlink_packet_xfrm::{
@@ -40,8 +40,8 @@ impl Protection {
         .map(|(direction, (port, mask))| (direction, port, mask))
     }
 
-    /// Each message with the port it is about.
-    pub(crate) fn add_messages(&self) -> Vec<(u16, XfrmMessage)> {
+    /// Each message with the local end it is about.
+    pub(crate) fn add_messages(&self) -> Vec<(SocketAddr, XfrmMessage)> {
         self.selectors()
             .map(|(direction, port, mask)| {
                 let info = UserPolicyInfo {
@@ -62,12 +62,15 @@ impl Protection {
                 };
                 let nlas = vec![XfrmAttrs::Template(vec![template])];
                 // An update creates what is not there and replaces what a dead run of ours left.
-                (port, XfrmMessage::UpdatePolicy(ModifyMessage { user_policy_info: info, nlas }))
+                (
+                    SocketAddr::new(self.local, port),
+                    XfrmMessage::UpdatePolicy(ModifyMessage { user_policy_info: info, nlas }),
+                )
             })
             .collect()
     }
 
-    pub(crate) fn delete_messages(&self) -> Vec<(u16, XfrmMessage)> {
+    pub(crate) fn delete_messages(&self) -> Vec<(SocketAddr, XfrmMessage)> {
         self.selectors()
             .map(|(direction, port, mask)| {
                 let id = UserPolicyId {
@@ -75,15 +78,18 @@ impl Protection {
                     direction: direction_code(direction),
                     ..UserPolicyId::default()
                 };
-                (port, XfrmMessage::DeletePolicy(DelGetMessage { user_policy_id: id, nlas: Vec::new() }))
+                (
+                    SocketAddr::new(self.local, port),
+                    XfrmMessage::DeletePolicy(DelGetMessage { user_policy_id: id, nlas: Vec::new() }),
+                )
             })
             .collect()
     }
 }
 
-const PRIORITY: u32 = 1024;
+pub(crate) const PRIORITY: u32 = 1024;
 
-fn direction_code(direction: Direction) -> u8 {
+pub(crate) fn direction_code(direction: Direction) -> u8 {
     match direction {
         Direction::In => XFRM_POLICY_IN,
         Direction::Out => XFRM_POLICY_OUT,

@@ -4,12 +4,12 @@ use std::time::Duration;
 use netlink_packet_xfrm::state::{DelGetMessage, ModifyMessage};
 use netlink_packet_xfrm::{
     Address, Alg as KernelAlg, AlgAead, AlgAuth, Id, LifetimeConfig, UserSaId, UserSaInfo, XFRM_ALG_NAME_LEN,
-    XFRM_MODE_TRANSPORT, XfrmAttrs, XfrmMessage,
+    XFRM_MODE_TRANSPORT, XFRM_MODE_TUNNEL, XfrmAttrs, XfrmMessage,
 };
-use sec_agree::{Alg, Algorithms, Association, Ealg, EspKeys};
+use sec_agree::{Alg, Algorithms, Association, Associations, Ealg, EspKeys, Mode};
 use zeroize::Zeroize;
 
-use crate::selector;
+use crate::{selector, tunnel};
 
 /// How long a state lives, counted from its first installation as the kernel counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,11 @@ impl Lifetime {
     /// Never less than a second: 0 would mean "for ever" to the kernel.
     pub fn new(wanted: Duration) -> Self {
         Self(wanted.max(Duration::from_secs(1)))
+    }
+
+    /// An end without an announcement, as a policy has.
+    pub(crate) fn hard_only(self) -> LifetimeConfig {
+        LifetimeConfig { soft_add_expires_seconds: 0, ..self.config() }
     }
 
     fn config(self) -> LifetimeConfig {
@@ -36,26 +41,32 @@ impl Lifetime {
 const REPLAY_WINDOW: u8 = 32;
 
 pub(crate) fn add_message(
+    set: &Associations,
     association: &Association,
-    algorithms: Algorithms,
     keys: &EspKeys,
     lifetime: Lifetime,
 ) -> XfrmMessage {
-    XfrmMessage::AddSa(message(association, algorithms, keys, lifetime))
+    XfrmMessage::AddSa(message(set, association, keys, lifetime))
 }
 
-/// The kernel takes only the lifetimes from it, but refuses it without algorithms.
+/// The kernel takes only the lifetimes and the ports of UDP-enc-tun from it, but refuses it without algorithms.
 pub(crate) fn update_message(
+    set: &Associations,
     association: &Association,
-    algorithms: Algorithms,
     keys: &EspKeys,
     lifetime: Lifetime,
 ) -> XfrmMessage {
-    XfrmMessage::UpdateSa(message(association, algorithms, keys, lifetime))
+    XfrmMessage::UpdateSa(message(set, association, keys, lifetime))
 }
 
-pub(crate) fn delete_message(association: &Association) -> XfrmMessage {
-    delete_by_id(association.destination.ip(), association.spi.get())
+pub(crate) fn delete_message(set: &Associations, association: &Association) -> XfrmMessage {
+    delete_by_id(outer_addresses(set, association).1, association.spi.get())
+}
+
+/// Source and destination of the packets on the wire.
+pub(crate) fn outer_addresses(set: &Associations, association: &Association) -> (IpAddr, IpAddr) {
+    let outer = set.outer(association.role).unwrap_or((association.source, association.destination));
+    (outer.0.ip(), outer.1.ip())
 }
 
 /// Destination, protocol and SPI name a state.
@@ -72,12 +83,14 @@ pub(crate) fn delete_by_id(destination: IpAddr, spi: u32) -> XfrmMessage {
 }
 
 fn message(
+    set: &Associations,
     association: &Association,
-    algorithms: Algorithms,
     keys: &EspKeys,
     lifetime: Lifetime,
 ) -> ModifyMessage {
-    let (source, destination) = (association.source.ip(), association.destination.ip());
+    let (source, destination) = outer_addresses(set, association);
+    let mut nlas = algorithm_attributes(set.algorithms, keys);
+    nlas.extend(set.outer(association.role).map(tunnel::template));
     ModifyMessage {
         user_sa_info: UserSaInfo {
             selector: selector::of_association(association),
@@ -89,12 +102,15 @@ fn message(
             saddr: Address::from_ip(&source),
             lifetime_cfg: lifetime.config(),
             family: selector::family(destination),
-            mode: XFRM_MODE_TRANSPORT,
+            mode: match set.mode() {
+                Mode::Trans => XFRM_MODE_TRANSPORT,
+                Mode::UdpEncTun => XFRM_MODE_TUNNEL,
+            },
             replay_window: REPLAY_WINDOW,
             // A non-zero `seq` would make old kernels walk all states; `reqid` 0 is what the policies ask for.
             ..UserSaInfo::default()
         },
-        nlas: algorithm_attributes(algorithms, keys),
+        nlas,
     }
 }
 

@@ -1,0 +1,99 @@
+//! The policies of a set in UDP-enc-tun.
+//!
+//! A tunnel has outer addresses, which the constant policies of a local address cannot name: so such a set brings four
+//! of its own, before those in priority. When they go the constant ones are met again, and nothing passes in clear.
+
+use std::net::SocketAddr;
+
+use netlink_packet_xfrm::policy::{DelGetMessage, ModifyMessage};
+use netlink_packet_xfrm::{
+    Address, EncapTmpl, Id, UDP_ENCAP_ESPINUDP, UserPolicyId, UserPolicyInfo, UserTemplate, XFRM_MODE_TUNNEL,
+    XFRM_POLICY_ALLOW, XfrmAttrs, XfrmMessage,
+};
+use sec_agree::{Association, Associations, Side};
+
+use crate::Lifetime;
+use crate::policy::{PRIORITY, direction_code};
+use crate::selector::{self, Direction};
+
+/// Above the constant policies.
+const TUNNEL_PRIORITY: u32 = PRIORITY / 2;
+
+/// The local end of each policy and the message that puts it in place, or moves its end; empty for a set that is not
+/// encapsulated. A policy counts its life from this message on.
+pub(crate) fn add_messages(set: &Associations, lifetime: Lifetime) -> Vec<(SocketAddr, XfrmMessage)> {
+    of_set(set)
+        .map(|Policy { sa, direction, outer: (source, destination) }| {
+            let info = UserPolicyInfo {
+                selector: selector::of_association(sa),
+                priority: TUNNEL_PRIORITY,
+                direction: direction_code(direction),
+                action: XFRM_POLICY_ALLOW,
+                lifetime_cfg: lifetime.hard_only(),
+                ..UserPolicyInfo::default()
+            };
+            let template = UserTemplate {
+                id: Id {
+                    daddr: Address::from_ip(&destination.ip()),
+                    proto: netlink_packet_xfrm::IPPROTO_ESP,
+                    ..Id::default()
+                },
+                saddr: Address::from_ip(&source.ip()),
+                family: selector::family(destination.ip()),
+                mode: XFRM_MODE_TUNNEL,
+                aalgos: u32::MAX,
+                ealgos: u32::MAX,
+                calgos: u32::MAX,
+                ..UserTemplate::default()
+            };
+            let nlas = vec![XfrmAttrs::Template(vec![template])];
+            (local(sa, direction), XfrmMessage::UpdatePolicy(ModifyMessage { user_policy_info: info, nlas }))
+        })
+        .collect()
+}
+
+pub(crate) fn delete_messages(set: &Associations) -> Vec<(SocketAddr, XfrmMessage)> {
+    of_set(set)
+        .map(|Policy { sa, direction, .. }| {
+            let id = UserPolicyId {
+                selector: selector::of_association(sa),
+                direction: direction_code(direction),
+                ..UserPolicyId::default()
+            };
+            let message = DelGetMessage { user_policy_id: id, nlas: Vec::new() };
+            (local(sa, direction), XfrmMessage::DeletePolicy(message))
+        })
+        .collect()
+}
+
+/// What makes a state one of a tunnel inside UDP.
+pub(crate) fn template((source, destination): (SocketAddr, SocketAddr)) -> XfrmAttrs {
+    XfrmAttrs::EncapsulationTemplate(EncapTmpl {
+        encap_type: UDP_ENCAP_ESPINUDP,
+        encap_sport: source.port(),
+        encap_dport: destination.port(),
+        ..EncapTmpl::default()
+    })
+}
+
+struct Policy<'a> {
+    sa: &'a Association,
+    direction: Direction,
+    outer: (SocketAddr, SocketAddr),
+}
+
+fn of_set(set: &Associations) -> impl Iterator<Item = Policy<'_>> {
+    let at_ue = set.encapsulation.is_some_and(|encapsulation| encapsulation.side == Side::Ue);
+    set.iter().filter_map(move |sa| {
+        let outer = set.outer(sa.role)?;
+        let arrives = sa.role.towards_ue() == at_ue;
+        Some(Policy { sa, direction: if arrives { Direction::In } else { Direction::Out }, outer })
+    })
+}
+
+fn local(sa: &Association, direction: Direction) -> SocketAddr {
+    match direction {
+        Direction::In => sa.destination,
+        Direction::Out => sa.source,
+    }
+}
