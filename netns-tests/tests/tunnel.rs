@@ -7,7 +7,7 @@ use std::time::Duration;
 use lab::plan::{self, Family};
 use lab::{Namespace, Network};
 use sec_agree::{Algorithms, Associations, Encapsulation, End, EspKeys, Role, SaSet, Setup, Side, Spi};
-use xfrm::{EncapSocket, Engine, Extend, Install, Lifetime, Protection, Statistics};
+use xfrm::{EncapSocket, Engine, Extend, Install, KernelEvent, Lifetime, Monitor, Protection, Statistics};
 
 /// One end: its engine, its socket for ESP inside UDP, its SIP sockets.
 struct Party {
@@ -80,13 +80,24 @@ fn nat_a_tunnel_inside_udp_follows_the_port_the_nat_gave_it() {
     let (server, clients) = plan::p_cscf_ports();
     let protection = Protection::of_address(p_cscf_address, server, clients);
     let mut p_cscf = Party::new(&network.access, protection, seen(Side::PCscf), Side::PCscf);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let monitor = || {
+        let _inside = runtime.enter();
+        Ok(Monitor::open()?)
+    };
+    let mut monitor = network.access.run(monitor).expect("a monitor");
 
     ue.client.send_to(b"request", set.uc_to_ps.destination).expect("send");
     assert_eq!(received(&p_cscf.server), Some((b"request".to_vec(), set.uc_to_ps.source)));
     // Until it is told the NAT's port the P-CSCF's kernel sends to 4500, where nobody is.
     p_cscf.client.send_to(b"lost", set.pc_to_us.destination).expect("send");
     assert_eq!(received(&ue.server), None);
-    let learned = p_cscf.set.with_nat_port(31_000);
+    let destination = p_cscf_address;
+    let outer = |port| SocketAddr::new(outer, port);
+    let (before, now) = (outer(4500), outer(31_000));
+    let told = KernelEvent::Mapped { spi: set.uc_to_ps.spi.get(), destination, before, now };
+    assert_eq!(monitor.try_next(), Ok(Some(told)));
+    let learned = p_cscf.set.with_nat_port(now.port());
     let extend = Extend { associations: learned, age: Duration::ZERO, lifetime: LIFE };
     p_cscf.engine.extend(&[extend]).remove(0).expect("the port is taken");
     p_cscf.client.send_to(b"answer", set.pc_to_us.destination).expect("send");
@@ -97,6 +108,7 @@ fn nat_a_tunnel_inside_udp_follows_the_port_the_nat_gave_it() {
     assert_eq!(received(&ue.server), Some((large.clone(), set.pc_to_us.source)));
     ue.client.send_to(&large, set.uc_to_ps.destination).expect("send");
     assert_eq!(received(&p_cscf.server), Some((large, set.uc_to_ps.source)));
+    assert_eq!(monitor.try_next(), Ok(None), "what the kernel knows it does not tell again");
 
     p_cscf.set = learned;
     for party in [&mut ue, &mut p_cscf] {

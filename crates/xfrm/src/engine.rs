@@ -95,8 +95,7 @@ impl Engine {
 
     /// Removes all four states, and the policies of a tunnel. What is gone already, by its lifetime, is no error.
     pub fn remove(&mut self, sets: &[Associations]) -> Vec<Result<(), XfrmError>> {
-        let removed =
-            self.change(sets, Operation::DeleteState, |set| set, |set, sa| state::delete_message(set, sa));
+        let removed = self.change(sets, Operation::DeleteState, |set| set, state::delete_message);
         let pairs = sets.iter().zip(removed);
         pairs
             .map(|(set, removed)| {
