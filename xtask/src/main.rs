@@ -8,6 +8,7 @@ mod guest;
 mod guest_init;
 mod kernel;
 mod kernel_modules;
+mod spec_report;
 mod test;
 mod tidy;
 
@@ -23,6 +24,7 @@ use clap::{Parser, Subcommand};
 ///   cargo xtask demo --ues 5 --json          five, and one JSON document
 ///   cargo xtask test                         every test, on a kernel with ESP
 ///   cargo xtask check                        format, clippy, tidy
+///   cargo xtask spec-report                  which checklist ids have a test
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask",
@@ -45,6 +47,8 @@ enum Command {
     Check,
     /// Check the house rules only: pure crates stay pure, files short, pages true.
     Tidy,
+    /// List every checklist id with the tests that carry it; fails for one without.
+    SpecReport(spec_report::Options),
     /// Run the benches; with --load the whole chain over ESP.
     Bench(bench::Options),
     /// Fetch the guest kernel and say where it lies.
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Check => check::run().map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
+        Command::SpecReport(options) => spec_report::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::GuestKernel(options) => kernel::show(&options).map(|()| ExitCode::SUCCESS),
         Command::GuestRun { kernel, program, arguments } => kernel::run_in_guest(&kernel, program, arguments),

@@ -46,7 +46,9 @@ pub fn run() -> Result<()> {
         let name = file.strip_prefix(root).unwrap_or(&file).display().to_string();
         faults.extend(of_file(&name, &text));
     }
-    for page in ["README.md", "CHANGELOG.md", "docs/architecture.md", "docs/deviations.md"] {
+    for page in
+        ["README.md", "CHANGELOG.md", "docs/architecture.md", "docs/checklists.md", "docs/deviations.md"]
+    {
         if !root.join(page).exists() {
             faults.push(format!("{page}: is missing"));
         }
@@ -82,7 +84,8 @@ fn of_file(name: &str, text: &str) -> Vec<String> {
     faults
 }
 
-fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Every Rust file below `folder`, in order of path.
+pub fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
         let path = entry?.path();

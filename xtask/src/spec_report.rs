@@ -1,0 +1,161 @@
+//! Which checklist ids have a test.
+
+mod checklist;
+mod tests_of;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+
+use self::checklist::{Checklist, Id};
+use self::tests_of::Test;
+use crate::{cargo, tidy};
+
+#[derive(Debug, Args)]
+pub struct Options {
+    /// One JSON document on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where tests lie.
+const FOLDERS: [&str; 3] = ["crates", "netns-tests", "xtask"];
+
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let root = cargo::root();
+    let read = |page: &str| fs::read_to_string(root.join(page)).with_context(|| format!("read {page}"));
+    let checklists = checklist::parse(&read("docs/checklists.md")?)?;
+    let left = checklist::left(&read("docs/deviations.md")?);
+    let mut tests = Vec::new();
+    for folder in FOLDERS {
+        for file in tidy::rust_files(&root.join(folder))? {
+            let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+            let name = file.strip_prefix(root).unwrap_or(&file).display().to_string();
+            tests.extend(tests_of::find(&name, &text));
+        }
+    }
+    let mut report = Report::new(checklists, &left, &tests);
+    // The digests lie beside the repository or beside the folder of its worktrees, or nowhere.
+    let digests = root.ancestors().skip(1).take(2).map(|folder| folder.join("shared/spec"));
+    if let Some(folder) = digests.into_iter().find(|folder| folder.is_dir()) {
+        report.compare(&digest_ids(&folder)?);
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", report.text());
+    }
+    Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn digest_ids(folder: &Path) -> Result<BTreeSet<Id>> {
+    let mut ids = BTreeSet::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
+        let text = fs::read_to_string(entry?.path())?;
+        ids.extend(text.lines().filter_map(|line| Some(checklist::item(line)?.0)));
+    }
+    Ok(ids)
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    checklists: Vec<Section>,
+    /// Why the report fails.
+    faults: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Section {
+    title: String,
+    due: bool,
+    items: Vec<Item>,
+}
+
+#[derive(Debug, Serialize)]
+struct Item {
+    id: Id,
+    title: String,
+    tests: Vec<Test>,
+    /// The reason why it deliberately has none.
+    left: Option<String>,
+}
+
+impl Report {
+    fn new(checklists: Vec<Checklist>, left: &[(Id, String)], tests: &[Test]) -> Self {
+        let mut faults = Vec::new();
+        let section = |list: Checklist| Section {
+            items: list.items.into_iter().map(|(id, title)| Item::new(id, title, left, tests)).collect(),
+            title: list.title,
+            due: list.due,
+        };
+        let checklists: Vec<Section> = checklists.into_iter().map(section).collect();
+        for item in checklists.iter().filter(|section| section.due).flat_map(|section| &section.items) {
+            match (item.tests.is_empty(), &item.left) {
+                (true, None) => faults.push(format!("{} has no test and no reason for that", item.id)),
+                (false, Some(_)) => faults.push(format!("{} has a test and is named as left", item.id)),
+                _ => {}
+            }
+        }
+        let known: BTreeSet<&Id> =
+            checklists.iter().flat_map(|section| &section.items).map(|item| &item.id).collect();
+        let families: BTreeSet<&str> = known.iter().map(|id| id.family.as_str()).collect();
+        let is_unknown = |id: &&Id| families.contains(id.family.as_str()) && !known.contains(id);
+        for test in tests {
+            let unknown = test.ids.iter().filter(is_unknown);
+            faults.extend(unknown.map(|id| format!("{}:{} carries {id}, in no list", test.file, test.line)));
+        }
+        let unknown = left.iter().map(|(id, _)| id).filter(|id| !known.contains(id));
+        faults.extend(unknown.map(|id| format!("{id} is named as left and is in no list")));
+        Self { checklists, faults }
+    }
+
+    /// The ids here and those of the digests must be the same.
+    fn compare(&mut self, digests: &BTreeSet<Id>) {
+        let here: BTreeSet<Id> =
+            self.checklists.iter().flat_map(|section| &section.items).map(|item| item.id.clone()).collect();
+        let missing = digests.difference(&here).map(|id| format!("{id} is missing in docs/checklists.md"));
+        let unknown = here.difference(digests).map(|id| format!("{id} is in none of the digests"));
+        self.faults.extend(missing.chain(unknown));
+    }
+
+    fn text(&self) -> String {
+        let mut lines = Vec::new();
+        for section in &self.checklists {
+            let with = section.items.iter().filter(|item| !item.tests.is_empty()).count();
+            let left = section.items.iter().filter(|item| item.left.is_some()).count();
+            let due = if section.due { "" } else { " (not yet due)" };
+            let of = section.items.len();
+            lines.push(format!("{}{due}: {with} of {of} with a test, {left} left", section.title));
+            for item in section.items.iter().filter(|_| section.due) {
+                let state = match &item.left {
+                    _ if !item.tests.is_empty() => "",
+                    Some(_) => ": left",
+                    None => ": NO TEST",
+                };
+                lines.push(format!("  {} {}{state}", item.id, item.title));
+                lines.extend(item.left.iter().map(|reason| format!("    {reason}")));
+                let test = |test: &Test| format!("    {} ({}:{})", test.name, test.file, test.line);
+                lines.extend(item.tests.iter().map(test));
+            }
+        }
+        lines.extend(self.faults.iter().map(|fault| format!("fault: {fault}")));
+        lines.push(format!("verdict: {}", if self.faults.is_empty() { "pass" } else { "fail" }));
+        lines.join("\n") + "\n"
+    }
+}
+
+impl Item {
+    fn new(id: Id, title: String, left: &[(Id, String)], tests: &[Test]) -> Self {
+        let left = left.iter().find(|(of, _)| *of == id).map(|(_, reason)| reason.clone());
+        let tests = tests.iter().filter(|test| test.ids.contains(&id)).cloned().collect();
+        Self { id, title, tests, left }
+    }
+}
+
+#[cfg(test)]
+mod tests;
