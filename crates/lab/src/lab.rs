@@ -326,6 +326,7 @@ fn start_fleet(
             timers: Timers::GM,
             patience: options.patience,
             stay_registered: false,
+            subscribe: false,
         };
         members.push((config, cards::card(options.seed, n)));
     }

@@ -53,6 +53,9 @@ pub struct Config {
     /// A step that takes longer has failed.
     #[serde(default = "patience")]
     pub patience_seconds: u64,
+    /// Subscribe to the registration state once registered.
+    #[serde(default = "subscribe")]
+    pub subscribe: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +125,10 @@ fn patience() -> u64 {
     130
 }
 
+fn subscribe() -> bool {
+    true
+}
+
 impl Config {
     /// Checks every value, resolves the P-CSCF, reads the card.
     pub async fn into_core(self) -> anyhow::Result<(core::Config, Isim, Protection)> {
@@ -163,6 +170,7 @@ impl Config {
             timers: Timers::GM,
             patience: Duration::from_secs(self.patience_seconds.max(1)),
             stay_registered: true,
+            subscribe: self.subscribe,
         };
         let protection = Protection::of_address(self.address, server_port, client_ports);
         Ok((config, read_card(&self.card)?, protection))

@@ -138,6 +138,7 @@ impl Options {
             timers: Timers::GM,
             patience: Duration::from_secs(200),
             stay_registered: false,
+            subscribe: false,
         }
     }
 

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use sip::{Contacts, Instant, Message, Name, Uri};
 
+use super::subscription::retry_after;
 use super::{Command, Failure, Registration, Step, Ue};
 
 impl Ue {
     pub(super) fn answered(&mut self, now: Instant, status: u16, response: &Message) {
         if !(200..300).contains(&status) {
-            let reason = response.reason().unwrap_or_default().into();
-            return self.fail(Failure::Rejected { status, reason });
+            return self.refused_by_network(now, status, response);
         }
         let Some(attempt) = &self.attempt else { return };
         if attempt.command == Command::Deregister {
@@ -18,15 +18,15 @@ impl Ue {
             return self.deregistered(now);
         }
         let Some(expires) = self.granted(response).filter(|expires| *expires > 0) else {
-            return self.fail(Failure::BadAnswer("our contact is not in the 200"));
+            return self.fail(now, Failure::BadAnswer("our contact is not in the 200"));
         };
-        if attempt.initial && !attempt.answering {
+        if attempt.is_initial() && !attempt.answering {
             // Nobody authenticated the network: such a 200 is worth nothing.
-            return self.fail(Failure::BadAnswer("a 200 without a challenge"));
+            return self.fail(now, Failure::BadAnswer("a 200 without a challenge"));
         }
         let Some(attempt) = self.attempt.take() else { return };
         let outputs = if attempt.answering {
-            self.sets.promote(now, attempt.initial, expires)
+            self.sets.promote(now, attempt.is_initial(), expires)
         } else {
             self.sets.give_back(&attempt.offer.setup());
             self.sets.prolong(now, expires).into_iter().collect()
@@ -43,16 +43,38 @@ impl Ue {
             associations: set.associations,
         };
         self.registration = Some(registration.clone());
-        if self.config.stay_registered {
-            self.refresh = Some(now + refresh_after(expires));
-        }
+        self.refresh = self.config.stay_registered.then(|| now + refresh_after(expires));
+        self.recovery.registered(self.refresh);
         self.step(Step::Registered(Box::new(registration)));
+        self.subscribe(now);
+    }
+
+    fn refused_by_network(&mut self, now: Instant, status: u16, response: &Message) {
+        let Some(attempt) = &mut self.attempt else { return };
+        if attempt.distrusted {
+            return self.fail(now, Failure::NetworkAuthentication);
+        }
+        let min_expires = response.first(Name::MinExpires).and_then(sip::header::delta_seconds);
+        if let (423, Some(min_expires)) = (status, min_expires)
+            && attempt.command != Command::Deregister
+            && self.recovery.raise(min_expires, attempt.expires)
+        {
+            //= RFC 3261 10.2.8: after 423 the registration is tried again with the time the registrar takes
+            attempt.expires = min_expires;
+            let via = attempt.first_via;
+            let authorization = self.first_authorization(via);
+            return self.register_again(now, &authorization);
+        }
+        let reason = response.reason().unwrap_or_default().into();
+        self.fail(now, Failure::Rejected { status, reason, retry_after: retry_after(response) });
     }
 
     fn deregistered(&mut self, now: Instant) {
         self.registration = None;
         self.last_authorization = None;
-        let outputs = self.sets.retire(now);
+        self.refresh = None;
+        self.recovery.registered(None);
+        let outputs = self.sets.retire(now, true);
         self.outputs.extend(outputs);
         self.step(Step::Deregistered);
     }
@@ -69,7 +91,7 @@ impl Ue {
 
 /// When to register again.
 //= TS 24.229 5.1.1.4: 600 s before the end if it lasts over 1200 s, else at half of it
-fn refresh_after(expires: u32) -> Duration {
+pub(super) fn refresh_after(expires: u32) -> Duration {
     Duration::from_secs(u64::from(if expires > 1200 { expires - 600 } else { expires / 2 }))
 }
 

@@ -17,15 +17,15 @@ impl Ue {
     pub(super) fn challenged(&mut self, now: Instant, response: &Message) {
         let challenge = match response.www_authenticate() {
             Some(Ok(challenge)) => challenge,
-            _ => return self.fail(Failure::BadChallenge("it is missing or malformed")),
+            _ => return self.fail(now, Failure::BadChallenge("it is missing or malformed")),
         };
         let algorithm =
             challenge.algorithm.as_deref().and_then(|token| token.parse::<DigestAlgorithm>().ok());
         let Some(algorithm) = algorithm else {
-            return self.fail(Failure::BadChallenge("its algorithm is not one of AKA"));
+            return self.fail(now, Failure::BadChallenge("its algorithm is not one of AKA"));
         };
         let Ok(nonce) = Nonce::decode(&challenge.nonce) else {
-            return self.fail(Failure::BadChallenge("its nonce holds no RAND and AUTN"));
+            return self.fail(now, Failure::BadChallenge("its nonce holds no RAND and AUTN"));
         };
         match self.isim.authenticate(&nonce.rand, &nonce.autn) {
             Ok(answer) => self.accepted(now, response, &challenge, (algorithm, nonce.rand), answer),
@@ -43,15 +43,15 @@ impl Ue {
     ) {
         if self.attempt.as_ref().is_none_or(|attempt| attempt.answering) {
             // Our answer was right, or the network would have said 403; a second challenge needs a new offer.
-            return self.fail(Failure::BadChallenge("it answers the answer to another"));
+            return self.fail(now, Failure::BadChallenge("it answers the answer to another"));
         }
         let server = match SecurityServer::parse(response.values(Name::SecurityServer)) {
             Ok(server) => server,
-            Err(error) => return self.fail(Failure::SecurityAgreement(error)),
+            Err(error) => return self.fail(now, Failure::SecurityAgreement(error)),
         };
         let algorithms = match server.choose(&self.config.algorithms) {
             Ok(algorithms) => algorithms,
-            Err(error) => return self.fail(Failure::SecurityAgreement(error)),
+            Err(error) => return self.fail(now, Failure::SecurityAgreement(error)),
         };
         let password = Password::new(algorithm, &answer.res, &answer.ik, &answer.ck);
         let authorization = self.authorization(challenge, algorithm, &password, None);
@@ -63,9 +63,10 @@ impl Ue {
         let p_cscf = End { address: self.config.p_cscf.ip(), setup: server.setup() };
         let associations = match Associations::new(&ue, &p_cscf, algorithms) {
             Ok(associations) => associations,
-            Err(error) => return self.fail(Failure::SecurityAgreement(error)),
+            Err(error) => return self.fail(now, Failure::SecurityAgreement(error)),
         };
         attempt.authorization = Some(authorization);
+        attempt.distrusted = false;
         let keys = EspKeys::expand(algorithms, &answer.ck, &answer.ik);
         let (set, lifetime) = self.sets.insert(now, associations, server);
         self.outputs.push_back(Output::InstallSas { set, sas: SaSet::new(associations, keys), lifetime });
@@ -91,11 +92,15 @@ impl Ue {
         algorithm: DigestAlgorithm,
         failure: IsimFailure,
     ) {
-        let Some(attempt) = &self.attempt else { return };
-        let (command, refused) = (attempt.command, attempt.refused + 1);
-        self.sets.give_back(&attempt.offer.setup());
+        let Some(attempt) = &mut self.attempt else { return };
+        attempt.refused += 1;
+        let enough = attempt.refused > INVALID_CHALLENGES;
         match failure {
+            IsimFailure::MacFailure if enough => self.fail(now, Failure::NetworkAuthentication),
+            IsimFailure::SyncFailure(_) if enough => self.fail(now, Failure::Synchronisation),
             IsimFailure::MacFailure => {
+                // The network may answer with a better challenge; else this was the reason.
+                attempt.distrusted = true;
                 //= TS 33.203 6.1.2.2: the network is told with an empty response
                 let domain = &self.config.home_domain;
                 let authorization = format!(
@@ -104,17 +109,13 @@ impl Ue {
                     quote(&challenge.realm),
                     quote(&challenge.nonce),
                 );
-                self.first_register(now, command, refused, Some(authorization.into()));
-                // What the network answers to it changes nothing for us.
-                self.fail(Failure::NetworkAuthentication);
-            }
-            IsimFailure::SyncFailure(_) if refused > INVALID_CHALLENGES => {
-                self.fail(Failure::Synchronisation)
+                self.register_again(now, &authorization);
             }
             IsimFailure::SyncFailure(auts) => {
+                attempt.distrusted = false;
                 self.step(Step::SynchronisationFailure);
                 let authorization = self.authorization(challenge, algorithm, &Password::empty(), Some(auts));
-                self.first_register(now, command, refused, Some(authorization));
+                self.register_again(now, &authorization);
             }
         }
     }

@@ -2,9 +2,14 @@
 
 mod answer;
 mod challenge;
+mod config;
+mod incoming;
+mod recovery;
 mod report;
 mod request;
 mod sets;
+mod step;
+mod subscription;
 
 #[cfg(test)]
 mod tests;
@@ -13,56 +18,18 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use aka::{Impi, Impu, Isim};
+use aka::Isim;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use sec_agree::{
-    Algorithms, Associations, ClientPorts, Port, SaSet, SecAgreeError, SecurityClient, Spi, SpiPool,
-};
-use sip::{ClientId, Flow, Instant, Message, Method, Received, Timers, Transactions, Transmit};
-use thiserror::Error;
+use sec_agree::{Associations, SaSet, SecurityClient, SpiPool};
+use sip::{ClientId, Flow, Instant, Message, Transactions, Transmit};
 
+pub use self::config::{Config, TransportChoice};
+use self::recovery::Recovery;
 pub use self::sets::SetId;
 use self::sets::{Sets, Via};
-
-/// What a UE is told to be.
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub impi: Impi,
-    pub impu: Impu,
-    pub home_domain: Box<str>,
-    pub address: IpAddr,
-    /// Local port of unprotected requests.
-    pub clear_port: u16,
-    /// The P-CSCF's unprotected address.
-    pub p_cscf: SocketAddr,
-    pub transport: TransportChoice,
-    /// The offer, and what is taken of the P-CSCF's list.
-    pub algorithms: Vec<Algorithms>,
-    pub server_port: Port,
-    pub client_ports: ClientPorts,
-    pub spi_first: Spi,
-    pub spi_last: Spi,
-    /// Registration time asked for, in seconds.
-    pub expires: u32,
-    /// P-Access-Network-Info of protected requests.
-    pub access_network: Option<Box<str>>,
-    pub timers: Timers,
-    /// A step that takes longer has failed.
-    pub patience: Duration,
-    /// Re-registers in time by itself.
-    pub stay_registered: bool,
-}
-
-/// Which transport requests leave by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TransportChoice {
-    /// UDP, or TCP for a request over 1300 octets (RFC 3261 18.1.1).
-    #[default]
-    BySize,
-    Udp,
-    Tcp,
-}
+pub use self::step::{Failure, Notice, Registration, Step};
+use self::subscription::Subscription;
 
 /// What a UE is told to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +37,10 @@ pub enum Command {
     /// Over the current set where there is one, else unprotected.
     Register,
     Deregister,
+    /// The UE has this address now: every set ends, and it registers anew from there.
+    Move {
+        address: IpAddr,
+    },
 }
 
 #[derive(Debug)]
@@ -121,77 +92,6 @@ pub enum Output {
     WaitUntil(Option<Instant>),
 }
 
-/// What has happened; the last step of a command is one that [`Step::ends`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// The card accepted the challenge with this RAND.
-    Challenged {
-        rand: aka::Rand,
-        associations: Box<Associations>,
-    },
-    /// The card answered the challenge with AUTS: the network's sequence number is behind.
-    SynchronisationFailure,
-    Registered(Box<Registration>),
-    Deregistered,
-    Failed(Failure),
-}
-
-impl Step {
-    /// Whether the command that led here is done.
-    pub fn ends(&self) -> bool {
-        matches!(self, Self::Registered(_) | Self::Deregistered | Self::Failed(_))
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registration {
-    pub expires: u32,
-    /// Default identity first.
-    pub associated_uris: Vec<Box<str>>,
-    pub service_route: Vec<Box<str>>,
-    /// The set that now protects what is sent.
-    pub associations: Associations,
-}
-
-/// Why a command failed. Each text fits after "failed to register: ".
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum Failure {
-    #[error("the network answered {status} {reason}")]
-    Rejected { status: u16, reason: Box<str> },
-    #[error("no answer came within {} s{}", patience.as_secs(), garbage(*malformed))]
-    NoAnswer { patience: Duration, malformed: u32 },
-    #[error("the P-CSCF at {p_cscf} cannot be reached")]
-    Unreachable { p_cscf: SocketAddr },
-    #[error("the challenge has no usable WWW-Authenticate: {0}")]
-    BadChallenge(&'static str),
-    #[error("the network could not authenticate itself: the MAC of its challenge is wrong")]
-    NetworkAuthentication,
-    #[error("the network's sequence number was refused twice")]
-    Synchronisation,
-    #[error("the challenge has no usable Security-Server: {0}")]
-    SecurityAgreement(SecAgreeError),
-    #[error("no SPI or protected client port is free")]
-    NothingFree,
-    #[error("the kernel did not take the security associations: {cause}")]
-    Kernel { cause: Box<str> },
-    #[error("the answer cannot be used: {0}")]
-    BadAnswer(&'static str),
-    #[error("the REGISTER cannot be sent: its set is gone, or too many are under way")]
-    CannotSend,
-    #[error("not registered")]
-    NotRegistered,
-    #[error("another command is under way")]
-    Busy,
-}
-
-fn garbage(malformed: u32) -> String {
-    match malformed {
-        0 => String::new(),
-        count => format!(" ({count} messages came that are no SIP)"),
-    }
-}
-
 /// The command under way.
 #[derive(Debug)]
 struct Attempt {
@@ -199,21 +99,32 @@ struct Attempt {
     call_id: Box<str>,
     cseq: u32,
     from_tag: Box<str>,
+    /// Registration time asked for, in seconds.
+    expires: u32,
     /// The REGISTER that waits for its answer.
     client: Option<ClientId>,
     /// What the REGISTER under way went over.
     via: Via,
+    /// What SM1 went over.
+    first_via: Via,
     offer: SecurityClient,
-    /// SM1 was not protected.
-    initial: bool,
     /// What answers the challenge, until the kernel has the set.
     authorization: Option<Box<str>>,
     /// A REGISTER that answers a challenge is under way.
     answering: bool,
     /// Challenges in a row that the card refused.
     refused: u8,
+    /// The card found the network's MAC wrong, and the network has been told.
+    distrusted: bool,
     malformed: u32,
     deadline: Instant,
+}
+
+impl Attempt {
+    /// SM1 was not protected.
+    fn is_initial(&self) -> bool {
+        self.first_via == Via::Clear
+    }
 }
 
 /// One UE as a value.
@@ -228,7 +139,10 @@ pub struct Ue {
     registration: Option<Registration>,
     /// The last Authorization, which a re-REGISTER repeats.
     last_authorization: Option<Box<str>>,
+    subscription: Option<Subscription>,
+    /// When to register by itself.
     refresh: Option<Instant>,
+    recovery: Recovery,
     outputs: VecDeque<Output>,
 }
 
@@ -241,11 +155,13 @@ impl Ue {
             sets: Sets::new(pool),
             isim,
             rng,
-            transactions: Transactions::new(16),
+            transactions: Transactions::new(TRANSACTIONS),
             attempt: None,
             registration: None,
             last_authorization: None,
+            subscription: None,
             refresh: None,
+            recovery: Recovery::default(),
             outputs: VecDeque::new(),
             config,
         }
@@ -257,6 +173,16 @@ impl Ue {
 
     pub fn registration(&self) -> Option<&Registration> {
         self.registration.as_ref()
+    }
+
+    /// Whether a command is under way.
+    pub fn is_busy(&self) -> bool {
+        self.attempt.is_some()
+    }
+
+    /// Whether the network tells of our registration state, or has been asked to.
+    pub fn is_subscribed(&self) -> bool {
+        self.subscription.is_some()
     }
 
     pub fn handle(&mut self, now: Instant, input: Input) {
@@ -274,21 +200,19 @@ impl Ue {
             Input::SasFailed { set, cause } => {
                 // The kernel holds nothing of it, so there is nothing to remove there.
                 if self.sets.remove_temporary(Some(set)).is_some() {
-                    self.fail(Failure::Kernel { cause });
+                    self.fail(now, Failure::Kernel { cause });
                 }
             }
             Input::TransportFailed { flow } => self.transactions.transport_failed(now, &flow),
             Input::Timeout => self.timeout(now),
         }
-        self.transaction_events();
+        self.transaction_events(now);
     }
 
     /// Takes every set out of the kernel: the end of the UE.
     pub fn end(&mut self) {
         self.attempt = None;
-        for associations in self.sets.remove_all() {
-            self.outputs.push_back(Output::RemoveSas { associations });
-        }
+        self.forget();
     }
 
     pub fn poll(&mut self) -> Output {
@@ -299,11 +223,18 @@ impl Ue {
             return Output::Send(transmit);
         }
         let attempt = self.attempt.as_ref().map(|attempt| attempt.deadline);
-        let deadlines = [self.transactions.next_timeout(), self.sets.next_timeout(), attempt, self.refresh];
+        // A registration of its own accord waits for the command under way.
+        let refresh = self.refresh.filter(|_| attempt.is_none());
+        let subscription = self.subscription.as_ref().map(Subscription::next_timeout);
+        let deadlines =
+            [self.transactions.next_timeout(), self.sets.next_timeout(), attempt, refresh, subscription];
         Output::WaitUntil(deadlines.into_iter().flatten().min())
     }
 
     fn start(&mut self, now: Instant, command: Command) {
+        if let Command::Move { address } = command {
+            return self.moved(now, address);
+        }
         if self.attempt.is_some() {
             return self.step(Step::Failed(Failure::Busy));
         }
@@ -311,87 +242,93 @@ impl Ue {
             return self.step(Step::Failed(Failure::NotRegistered));
         }
         self.refresh = None;
-        self.first_register(now, command, 0, None);
+        self.first_register(now, command);
     }
 
-    fn received(&mut self, now: Instant, flow: Flow, message: Message) {
-        if message.is_request() {
-            // Requests to the UE come with the issue on requests between users; until then they are answered so
-            // that nobody repeats them.
-            if let Received::Request { id, request } =
-                self.transactions.receive(now, flow, self.config.timers, message)
-                && request.method() != Method::Ack
-            {
-                let response = sip::Draft::reply(&request, 405, "Method Not Allowed", Some("ue")).finish();
-                self.transactions.respond(now, id, response);
-            }
-            return;
+    //= TS 33.203 7.5: a UE with a new address deletes its SAs and registers unprotected
+    fn moved(&mut self, now: Instant, address: IpAddr) {
+        if self.attempt.is_some() {
+            self.fail(now, Failure::Moved);
         }
-        //= TS 33.203 7.4.1a: an answer must arrive over the set its request went over
-        if !self
-            .attempt
-            .as_ref()
-            .is_some_and(|attempt| attempt.via.may_answer(&self.config, &self.sets, &flow))
-        {
-            return;
-        }
-        if let Received::Response { id, response } =
-            self.transactions.receive(now, flow, self.config.timers, message)
-        {
-            let expected = self.attempt.as_ref().is_some_and(|attempt| attempt.client == Some(id));
-            match response.status() {
-                Some(401) if expected => self.challenged(now, &response),
-                Some(status) if expected && status >= 200 => self.answered(now, status, &response),
-                _ => {}
-            }
-        }
+        self.forget();
+        self.config.address = address;
+        self.first_register(now, Command::Move { address });
     }
 
     fn timeout(&mut self, now: Instant) {
         self.transactions.handle_timeout(now);
         while let Some(set) = self.sets.take_expired(now) {
-            if set.was_current {
-                self.registration = None;
+            if set.was_current && self.registration.take().is_some() {
+                self.last_authorization = None;
+                self.subscription = None;
+                self.step(Step::Lapsed);
             }
             self.outputs.push_back(Output::RemoveSas { associations: set.associations });
         }
         if let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.deadline <= now) {
             let (patience, malformed) = (self.config.patience, attempt.malformed);
-            self.fail(Failure::NoAnswer { patience, malformed });
+            self.unanswered(now, patience, malformed);
         }
-        if self.refresh.is_some_and(|at| at <= now) {
-            self.refresh = None;
+        self.subscription_timeout(now);
+        if self.attempt.is_none() && self.refresh.is_some_and(|at| at <= now) {
             self.start(now, Command::Register);
         }
     }
 
-    fn transaction_events(&mut self) {
+    fn transaction_events(&mut self, now: Instant) {
         while let Some(event) = self.transactions.poll_event() {
-            let (sip::Event::ClientTimeout(id) | sip::Event::ClientTransportError(id)) = event else {
-                continue;
+            let (id, failed) = match event {
+                sip::Event::ClientTimeout(id) => (id, false),
+                sip::Event::ClientTransportError(id) => (id, true),
+                _ => continue,
             };
-            let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.client == Some(id)) else {
-                continue;
-            };
-            let failure = match event {
-                sip::Event::ClientTimeout(_) => {
-                    Failure::NoAnswer { patience: self.config.timers.t1 * 64, malformed: attempt.malformed }
+            let patience = self.config.timers.t1 * 64;
+            let unreachable = Failure::Unreachable { p_cscf: self.config.p_cscf };
+            if let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.client == Some(id)) {
+                let malformed = attempt.malformed;
+                if failed {
+                    self.fail(now, unreachable);
+                } else {
+                    self.unanswered(now, patience, malformed);
                 }
-                _ => Failure::Unreachable { p_cscf: self.config.p_cscf },
-            };
-            self.fail(failure);
+            } else if self.subscription.as_ref().is_some_and(|subscription| subscription.waits_for(id)) {
+                let silence = Failure::NoAnswer { patience, malformed: 0 };
+                self.subscribe_failed(if failed { unreachable } else { silence });
+            }
         }
     }
 
-    /// Ends the command; what an earlier registration brought stays.
-    fn fail(&mut self, failure: Failure) {
-        let attempt = self.attempt.take();
-        if let Some(set) = self.sets.remove_temporary(None) {
-            self.outputs.push_back(Output::RemoveSas { associations: set.associations });
-        } else if let Some(attempt) = attempt {
-            self.sets.give_back(&attempt.offer.setup());
+    /// Nothing of an earlier registration is left, here and in the kernel.
+    fn forget(&mut self) {
+        for associations in self.sets.remove_all() {
+            self.outputs.push_back(Output::RemoveSas { associations });
         }
-        self.step(Step::Failed(failure));
+        self.transactions = Transactions::new(TRANSACTIONS);
+        self.registration = None;
+        self.last_authorization = None;
+        self.subscription = None;
+        self.refresh = None;
+        self.recovery = Recovery::default();
+    }
+
+    /// Ends the command; what an earlier registration brought stays.
+    fn fail(&mut self, now: Instant, failure: Failure) {
+        let attempt = self.attempt.take();
+        if let Some(attempt) = &attempt {
+            self.abandon(&attempt.offer);
+        }
+        self.step(Step::Failed(failure.clone()));
+        if attempt.is_none_or(|attempt| attempt.command != Command::Deregister) {
+            self.plan_retry(now, &failure);
+        }
+    }
+
+    /// An offer that becomes nothing, and the set that was made of it.
+    fn abandon(&mut self, offer: &SecurityClient) {
+        match self.sets.remove_temporary(None) {
+            Some(set) => self.outputs.push_back(Output::RemoveSas { associations: set.associations }),
+            None => self.sets.give_back(&offer.setup()),
+        }
     }
 
     fn step(&mut self, step: Step) {
@@ -402,3 +339,6 @@ impl Ue {
         format!("{:016x}", self.rng.next_u64()).into()
     }
 }
+
+/// Transactions of one UE at once.
+const TRANSACTIONS: usize = 16;

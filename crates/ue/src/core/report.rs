@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde_json::{Value, json};
+use sip::reginfo::ContactEvent;
 
-use super::Step;
+use super::{Notice, Step};
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -19,7 +20,28 @@ impl fmt::Display for Step {
             }
             Self::Deregistered => f.write_str("de-registered"),
             Self::Failed(failure) => write!(f, "failed: {failure}"),
+            Self::Subscribed { expires } => write!(f, "subscribed to the registration state for {expires} s"),
+            Self::NotSubscribed(failure) => write!(f, "not subscribed to the registration state: {failure}"),
+            Self::Notified(notice) => write!(f, "notified: {notice}"),
+            Self::Lapsed => f.write_str("the registration has run out"),
+            Self::Retrying { after } => write!(f, "registers again in {} s", after.as_secs()),
         }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.event {
+            Some(event) => write!(f, "our contact is {}", event.as_str())?,
+            None => f.write_str("nothing of our contact")?,
+        }
+        if let Some(expires) = self.expires {
+            write!(f, ", for {expires} s")?;
+        }
+        if let Some(seconds) = self.retry_after {
+            write!(f, ", to come back after {seconds} s")?;
+        }
+        f.write_str(if self.last { "; the subscription has ended" } else { "" })
     }
 }
 
@@ -47,7 +69,27 @@ impl Step {
                 "service_route": registration.service_route,
             }),
             Self::Deregistered => json!({ "step": "deregistered" }),
-            Self::Failed(failure) => json!({ "step": "failed", "reason": failure.to_string() }),
+            Self::Failed(failure) => json!({
+                "step": "failed",
+                "reason": failure.to_string(),
+                "status": failure.status(),
+            }),
+            Self::Subscribed { expires } => json!({ "step": "subscribed", "expires": expires }),
+            Self::NotSubscribed(failure) => json!({
+                "step": "not-subscribed",
+                "reason": failure.to_string(),
+                "status": failure.status(),
+            }),
+            Self::Notified(notice) => json!({
+                "step": "notified",
+                "event": notice.event.map(ContactEvent::as_str),
+                "version": notice.version,
+                "expires": notice.expires,
+                "retry_after": notice.retry_after,
+                "last": notice.last,
+            }),
+            Self::Lapsed => json!({ "step": "lapsed" }),
+            Self::Retrying { after } => json!({ "step": "retrying", "after": after.as_secs() }),
         }
     }
 }

@@ -1,10 +1,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sec_agree::{Associations, Port, SecurityServer, Setup, SpiPool};
+use sec_agree::{Association, Associations, Port, SecurityServer, Setup, SpiPool};
 use sip::{Flow, Instant, Timers, Transport};
 
-use super::{Config, Output};
+use super::{Attempt, Config, Output};
 
 /// A set of four security associations at the UE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,23 @@ impl Sets {
 
     pub(super) fn get(&self, id: SetId) -> Option<&Set> {
         [&self.temporary, &self.current, &self.old].into_iter().flatten().find(|set| set.id == id)
+    }
+
+    /// The flow that answers a request which came over a set in force; none when it did not.
+    //= TS 33.203 7.1: over UDP from our client port to the P-CSCF's server port, over TCP on the connection
+    pub(super) fn reply_flow(&self, flow: &Flow) -> Option<Flow> {
+        let came_over = |set: &&Set| {
+            let Associations { pc_to_us, ps_to_uc, .. } = set.associations;
+            let over = |sa: Association| (flow.remote, flow.local) == (sa.source, sa.destination);
+            over(pc_to_us) || (flow.transport != Transport::Udp && over(ps_to_uc))
+        };
+        let set = [&self.current, &self.old].into_iter().flatten().find(came_over)?;
+        if flow.transport == Transport::Udp {
+            let sa = set.associations.uc_to_ps;
+            Some(Flow::udp(sa.source, sa.destination))
+        } else {
+            Some(*flow)
+        }
     }
 
     /// New SPIs and a client port that no set of ours uses.
@@ -150,10 +167,24 @@ impl Sets {
         Some(extend(now, set))
     }
 
-    /// Ends every set of a registration that is over, after the last packets over it have passed.
-    pub(super) fn retire(&mut self, now: Instant) -> Vec<Output> {
+    /// The registration ends in this many seconds: no set outlives it.
+    pub(super) fn shorten(&mut self, now: Instant, expires: u32) -> Vec<Output> {
+        let until = now + Duration::from_secs(expires.into()) + REGISTRATION_MARGIN;
+        let mut outputs = Vec::new();
+        for set in [&mut self.current, &mut self.old].into_iter().flatten().filter(|set| set.expires > until)
+        {
+            set.expires = until;
+            outputs.push(extend(now, set));
+        }
+        outputs
+    }
+
+    /// Ends the sets of a registration that is over, after the last packets over them have passed. The set of a
+    /// challenge goes with them, but for one of a registration that follows.
+    pub(super) fn retire(&mut self, now: Instant, with_temporary: bool) -> Vec<Output> {
         let soon = now + Timers::GM.t1;
-        let sets = [&mut self.temporary, &mut self.current, &mut self.old].into_iter().flatten();
+        let temporary = self.temporary.as_mut().filter(|_| with_temporary);
+        let sets = [temporary, self.current.as_mut(), self.old.as_mut()].into_iter().flatten();
         sets.map(|set| {
             set.expires = set.expires.min(soon);
             Output::Close { local: set.associations.uc_to_ps.source }
@@ -228,5 +259,14 @@ impl Via {
                 (flow.remote, flow.local) == (sa.source, sa.destination)
             }),
         }
+    }
+}
+
+impl Attempt {
+    /// Whether an answer with this status came the way it must.
+    //= TS 33.203 7.4.1a: the refusal of a protected registration comes over the set that SM1 went over
+    pub(super) fn may_be_answered(&self, config: &Config, sets: &Sets, flow: &Flow, status: u16) -> bool {
+        self.via.may_answer(config, sets, flow)
+            || (status >= 300 && !self.is_initial() && self.first_via.may_answer(config, sets, flow))
     }
 }

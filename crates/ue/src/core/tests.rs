@@ -1,14 +1,20 @@
 //! The UE alone: the network's answers are written out.
 
-use aka::{Algorithm, Amf, DigestAlgorithm, K, Nonce, Opc, Rand, Sqn, SqnArray};
-use sec_agree::{Policy, SecurityServer, Setup};
-use sip::{Draft, Name, Transport};
+mod notify;
+mod registration;
+mod retry;
+
+use aka::{Algorithm, Amf, DigestAlgorithm, Impi, Impu, K, Nonce, Opc, Rand, Sqn, SqnArray};
+use sec_agree::{Algorithms, ClientPorts, Policy, Port, SecurityServer, Setup, Spi};
+use sip::{Draft, Name, Timers};
 
 use super::*;
 
 struct Bench {
     ue: Ue,
     now: Instant,
+    /// Given so far; each has a sequence number of its own.
+    challenges: u8,
 }
 
 /// What came out of the UE at once.
@@ -17,6 +23,8 @@ struct Outcome {
     sent: Vec<(Flow, Message)>,
     installs: Vec<(SetId, SaSet)>,
     removed: usize,
+    /// Of the sets that are extended or shortened in the kernel.
+    lifetimes: Vec<Duration>,
     steps: Vec<Step>,
 }
 
@@ -57,20 +65,30 @@ fn config() -> Config {
         timers: Timers::GM,
         patience: Duration::from_secs(60),
         stay_registered: false,
+        subscribe: false,
     }
 }
 
 fn nonce() -> String {
-    let sqn = Sqn::from_parts(5, 0).unwrap();
+    nonce_number(0)
+}
+
+fn nonce_number(number: u8) -> String {
+    let sqn = Sqn::from_parts(5 + u64::from(number), 0).unwrap();
     let vector = algorithm().vector(Rand::from_bytes([9; 16]), sqn, Amf::from_bytes([0; 2]));
     Nonce::new(vector.rand, vector.autn).encode()
 }
 
 fn security_server(algorithms: &[Algorithms]) -> String {
+    security_server_number(algorithms, 0)
+}
+
+/// The list of a P-CSCF whose SPIs and client port are new for every challenge.
+fn security_server_number(algorithms: &[Algorithms], number: u8) -> String {
     let setup = Setup {
-        spi_c: Spi::new(0x1000).unwrap(),
-        spi_s: Spi::new(0x1001).unwrap(),
-        port_c: Port::new(6000).unwrap(),
+        spi_c: Spi::new(0x1000 + 2 * u32::from(number)).unwrap(),
+        spi_s: Spi::new(0x1001 + 2 * u32::from(number)).unwrap(),
+        port_c: Port::new(6000 + u16::from(number)).unwrap(),
         port_s: Port::new(6100).unwrap(),
     };
     SecurityServer::answer(&Policy::new(algorithms).unwrap(), setup).unwrap().to_string()
@@ -90,14 +108,38 @@ fn challenge(request: &Message, authenticate: String, server: Option<String>) ->
 }
 
 fn good_challenge(request: &Message) -> Message {
-    let server = security_server(Policy::default().algorithms());
-    challenge(request, digest(&nonce(), DigestAlgorithm::AkaV1Md5.as_str()), Some(server))
+    challenge_number(request, 0)
 }
 
+fn challenge_number(request: &Message, number: u8) -> Message {
+    let server = security_server_number(Policy::default().algorithms(), number);
+    let nonce = nonce_number(number);
+    challenge(request, digest(&nonce, DigestAlgorithm::AkaV1Md5.as_str()), Some(server))
+}
+
+/// A 200 that grants an hour.
 fn ok(request: &Message) -> Message {
+    granted(request, 3600)
+}
+
+fn granted(request: &Message, expires: u32) -> Message {
     let mut draft = Draft::reply(request, 200, "OK", Some("s"));
-    draft.push(Name::Contact, format!("{};expires=3600", request.first(Name::Contact).unwrap()));
+    draft
+        .push(Name::Contact, format!("{};expires={expires}", request.first(Name::Contact).unwrap()))
+        .push(Name::PAssociatedUri, "<sip:default@ims.example>, <sip:alice@ims.example>, <tel:+49301>")
+        .push(Name::ServiceRoute, "<sip:icscf.ims.example;lr>")
+        .push(Name::ServiceRoute, "<sip:orig@scscf.ims.example;lr>");
     draft.finish()
+}
+
+/// The flow by which the P-CSCF's UDP datagrams come over a set.
+fn towards_ue(set: &Associations) -> Flow {
+    Flow::udp(set.pc_to_us.destination, set.pc_to_us.source)
+}
+
+/// The flow by which our UDP datagrams leave over a set.
+fn towards_p_cscf(set: &Associations) -> Flow {
+    Flow::udp(set.uc_to_ps.source, set.uc_to_ps.destination)
 }
 
 impl Bench {
@@ -107,7 +149,11 @@ impl Bench {
 
     fn with_card(config: Config, sqn: SqnArray) -> Self {
         let isim = Isim::new(algorithm(), sqn);
-        Self { ue: Ue::new(config, isim, [7; 32]), now: Instant::from_epoch(Duration::from_secs(1)) }
+        Self {
+            ue: Ue::new(config, isim, [7; 32]),
+            now: Instant::from_epoch(Duration::from_secs(1)),
+            challenges: 0,
+        }
     }
 
     fn give(&mut self, input: Input) -> Outcome {
@@ -120,7 +166,8 @@ impl Bench {
                 }
                 Output::InstallSas { set, sas, .. } => outcome.installs.push((set, sas)),
                 Output::RemoveSas { .. } => outcome.removed += 1,
-                Output::ExtendSas { .. } | Output::Close { .. } => {}
+                Output::ExtendSas { lifetime, .. } => outcome.lifetimes.push(lifetime),
+                Output::Close { .. } => {}
                 Output::Step(step) => outcome.steps.push(step),
                 Output::WaitUntil(_) => return outcome,
             }
@@ -137,196 +184,53 @@ impl Bench {
         self.give(Input::Received { flow, message })
     }
 
+    /// What the time brings.
+    fn wait(&mut self, seconds: u64) -> Outcome {
+        self.now += Duration::from_secs(seconds);
+        self.give(Input::Timeout)
+    }
+
+    /// SM6, the kernel, SM12 to a REGISTER that is under way; the challenge comes over the set SM1 went over.
+    fn authenticate(
+        &mut self,
+        (flow, sm1): (Flow, Message),
+        answer: impl Fn(&Message) -> Message,
+    ) -> Outcome {
+        let back = self.back(flow);
+        let challenge = challenge_number(&sm1, self.challenges);
+        self.challenges += 1;
+        let outcome = self.receive(back, challenge);
+        let (set, sas) = &outcome.installs[0];
+        let over = towards_ue(&sas.associations);
+        let outcome = self.give(Input::SasInstalled { set: *set });
+        let answer = answer(outcome.only().1);
+        self.receive(over, answer)
+    }
+
+    /// How the answer to what left by `flow` comes back.
+    fn back(&self, flow: Flow) -> Flow {
+        let registration = self.ue.registration();
+        let set = registration.map(|registration| registration.associations);
+        set.filter(|set| towards_p_cscf(set) == flow).map_or(flow, |set| towards_ue(&set))
+    }
+
+    /// A whole registration.
+    fn registered(config: Config) -> (Self, Outcome) {
+        let mut bench = Self::new(config);
+        let sm1 = bench.register();
+        let outcome = bench.authenticate(sm1, ok);
+        assert!(bench.ue.registration().is_some(), "{:?}", outcome.steps);
+        (bench, outcome)
+    }
+
+    fn set(&self) -> Associations {
+        self.ue.registration().expect("it is registered").associations
+    }
+
     /// SM1 and this answer to it.
     fn answered(config: Config, answer: impl Fn(&Message) -> Message) -> Outcome {
         let mut bench = Self::new(config);
         let (flow, request) = bench.register();
         bench.receive(flow, answer(&request))
     }
-}
-
-#[test]
-fn reg_1_sm1_offers_everything_and_claims_nothing() {
-    let (flow, request) = Bench::new(config()).register();
-    let local = "10.9.0.2:5060".parse().unwrap();
-    assert_eq!(flow, Flow::udp(local, config().p_cscf));
-    assert_eq!((request.method(), request.request_uri()), (Method::Register, Some("sip:ims.example")));
-    let credentials = request.authorization().unwrap().unwrap();
-    assert_eq!(credentials.username, "001010000000001@ims.example");
-    assert_eq!((&*credentials.nonce, credentials.response.as_deref()), ("", Some("")));
-    assert_eq!(request.first(Name::PAccessNetworkInfo), None);
-    assert!(request.first(Name::Via).unwrap().contains(";rport"));
-    for (name, tag) in
-        [(Name::Require, "sec-agree"), (Name::ProxyRequire, "sec-agree"), (Name::Supported, "path")]
-    {
-        assert!(sip::OptionTags::of(&request, name).contains(tag), "{tag}");
-    }
-    let offer = SecurityClient::parse(request.values(Name::SecurityClient)).unwrap();
-    assert_eq!(offer.algorithms(), config().algorithms);
-    let setup = offer.setup();
-    assert_eq!(setup.port_s, config().server_port);
-    assert!(config().client_ports.contains(setup.port_c.get()));
-    assert!(request.first(Name::Contact).unwrap().contains("10.9.0.2:7100"), "the protected server port");
-    assert!(request.first(Name::SecurityVerify).is_none());
-    assert_eq!(request.expires(), Some(3600));
-}
-
-#[test]
-fn a_good_challenge_is_answered_over_the_new_set_once_the_kernel_has_it() {
-    let mut bench = Bench::new(config());
-    let (flow, request) = bench.register();
-    let outcome = bench.receive(flow, good_challenge(&request));
-    assert!(outcome.sent.is_empty(), "nothing leaves before the kernel has the set");
-    let (set, sas) = &outcome.installs[0];
-    let expected = sas.associations;
-    let outcome = bench.give(Input::SasInstalled { set: *set });
-    let (flow, answer) = outcome.only();
-    assert_eq!(flow, Flow::udp(expected.uc_to_ps.source, expected.uc_to_ps.destination));
-    assert!(answer.authorization().unwrap().unwrap().has_response());
-    assert_eq!(answer.first(Name::SecurityClient), request.first(Name::SecurityClient));
-    let verify: Vec<_> = answer.values(Name::SecurityVerify).collect();
-    assert_eq!(verify.join(", "), security_server(Policy::default().algorithms()), "SEC-6: as it came");
-    assert!(answer.first(Name::Via).unwrap().contains("10.9.0.2:7100"), "the protected server port");
-    assert_eq!(answer.call_id(), request.call_id());
-    assert_eq!(answer.cseq().unwrap().number, 2);
-    // Over UDP the answer comes from the client port of the P-CSCF to our server port, and no other way.
-    let sa = expected.pc_to_us;
-    for wrong in [flow, Flow::udp("10.9.0.2:5060".parse().unwrap(), config().p_cscf)] {
-        assert!(bench.receive(wrong, ok(answer)).steps.is_empty(), "{wrong:?}");
-    }
-    let outcome = bench.receive(Flow::udp(sa.destination, sa.source), ok(answer));
-    assert!(matches!(outcome.steps.as_slice(), [Step::Registered(_)]), "{:?}", outcome.steps);
-    assert_eq!(bench.ue.registration().unwrap().associations, expected);
-}
-
-#[test]
-fn a_challenge_without_security_server_is_refused() {
-    let aka = DigestAlgorithm::AkaV1Md5.as_str();
-    let outcome = Bench::answered(config(), |request| challenge(request, digest(&nonce(), aka), None));
-    assert!(matches!(outcome.failure(), Failure::SecurityAgreement(_)), "{:?}", outcome.failure());
-    assert!(outcome.installs.is_empty() && outcome.sent.is_empty());
-}
-
-#[test]
-fn a_challenge_without_an_algorithm_of_aka_is_refused() {
-    let server = || Some(security_server(Policy::default().algorithms()));
-    for algorithm in ["MD5", "SHA-256", "\"\""] {
-        let outcome =
-            Bench::answered(config(), |request| challenge(request, digest(&nonce(), algorithm), server()));
-        assert!(
-            matches!(outcome.failure(), Failure::BadChallenge(_)),
-            "{algorithm}: {:?}",
-            outcome.failure()
-        );
-        assert!(outcome.installs.is_empty() && outcome.sent.is_empty());
-    }
-}
-
-#[test]
-fn dig_4_a_nonce_without_room_for_rand_and_autn_is_refused() {
-    let server = || Some(security_server(Policy::default().algorithms()));
-    let aka = DigestAlgorithm::AkaV1Md5.as_str();
-    let nonce = nonce();
-    for short in [&nonce[..nonce.len() - 4], "", "****"] {
-        let outcome = Bench::answered(config(), |request| challenge(request, digest(short, aka), server()));
-        assert!(matches!(outcome.failure(), Failure::BadChallenge(_)), "{short}: {:?}", outcome.failure());
-    }
-}
-
-#[test]
-fn sec_5_a_server_list_without_an_algorithm_of_ours_is_refused() {
-    let config = Config { algorithms: vec![Algorithms::ALL[1]], ..config() };
-    let aka = DigestAlgorithm::AkaV1Md5.as_str();
-    let outcome = Bench::answered(config, |request| {
-        challenge(request, digest(&nonce(), aka), Some(security_server(&[Algorithms::ALL[7]])))
-    });
-    assert_eq!(outcome.failure(), &Failure::SecurityAgreement(SecAgreeError::NoCommonAlgorithm));
-    assert!(outcome.installs.is_empty());
-}
-
-#[test]
-fn an_answer_from_elsewhere_is_not_heard() {
-    let mut bench = Bench::new(config());
-    let (flow, request) = bench.register();
-    let foreign = Flow { remote: "10.9.0.66:5060".parse().unwrap(), ..flow };
-    let protected = Flow { remote: "10.9.0.1:6000".parse().unwrap(), ..flow };
-    for wrong in [foreign, protected, Flow { transport: Transport::Tcp, ..foreign }] {
-        let outcome = bench.receive(wrong, good_challenge(&request));
-        assert!(outcome.steps.is_empty() && outcome.installs.is_empty(), "{wrong:?}");
-    }
-    assert_eq!(bench.receive(flow, good_challenge(&request)).installs.len(), 1);
-}
-
-#[test]
-fn a_200_without_a_challenge_registers_nobody() {
-    let outcome = Bench::answered(config(), ok);
-    assert!(matches!(outcome.failure(), Failure::BadAnswer(_)), "{:?}", outcome.failure());
-}
-
-#[test]
-fn a_kernel_that_refuses_ends_the_command_and_a_later_one_may_succeed() {
-    let mut bench = Bench::new(config());
-    let (flow, request) = bench.register();
-    let set = bench.receive(flow, good_challenge(&request)).installs[0].0;
-    let outcome = bench.give(Input::SasFailed { set, cause: "no room".into() });
-    assert!(matches!(outcome.failure(), Failure::Kernel { .. }));
-    assert_eq!(outcome.removed, 0, "the kernel holds nothing to remove");
-    bench.register();
-}
-
-#[test]
-fn one_command_at_a_time_and_no_de_registration_of_nobody() {
-    let mut bench = Bench::new(config());
-    assert_eq!(bench.give(Input::Command(Command::Deregister)).failure(), &Failure::NotRegistered);
-    bench.register();
-    assert_eq!(bench.give(Input::Command(Command::Register)).failure(), &Failure::Busy);
-    assert_eq!(bench.give(Input::Command(Command::Deregister)).failure(), &Failure::Busy);
-}
-
-#[test]
-fn sa_13_a_403_in_clear_is_not_for_us_and_over_the_set_it_ends_attempt_and_set() {
-    let mut bench = Bench::new(config());
-    let (clear, request) = bench.register();
-    let outcome = bench.receive(clear, good_challenge(&request));
-    let (set, sas) = &outcome.installs[0];
-    let sa = sas.associations.pc_to_us;
-    let outcome = bench.give(Input::SasInstalled { set: *set });
-    let refused = Draft::reply(outcome.only().1, 403, "Forbidden", Some("s")).finish();
-    assert!(bench.receive(clear, refused.clone()).steps.is_empty());
-    let outcome = bench.receive(Flow::udp(sa.destination, sa.source), refused);
-    assert!(matches!(outcome.failure(), Failure::Rejected { status: 403, .. }));
-    assert_eq!(outcome.removed, 1);
-}
-
-#[test]
-fn aka_3_a_network_that_cannot_authenticate_itself_is_told_so() {
-    let forged = Nonce::new(Rand::from_bytes([3; 16]), aka::Autn::from_bytes([7; 16])).encode();
-    let aka = DigestAlgorithm::AkaV1Md5.as_str();
-    let server = || Some(security_server(Policy::default().algorithms()));
-    let outcome = Bench::answered(config(), |request| challenge(request, digest(&forged, aka), server()));
-    assert_eq!(outcome.failure(), &Failure::NetworkAuthentication);
-    let credentials = outcome.only().1.authorization().unwrap().unwrap();
-    assert_eq!((credentials.response.as_deref(), credentials.auts.is_none()), (Some(""), true));
-}
-
-#[test]
-fn aka_6_a_stale_sequence_number_is_answered_with_auts_and_a_new_offer() {
-    let card = SqnArray::starting_at(Sqn::from_parts(100, 0).unwrap());
-    let mut bench = Bench::with_card(config(), card);
-    let (flow, request) = bench.register();
-    let outcome = bench.receive(flow, good_challenge(&request));
-    assert_eq!(outcome.steps, [Step::SynchronisationFailure]);
-    let (_, resync) = outcome.only();
-    assert!(resync.authorization().unwrap().unwrap().auts.is_some());
-    assert_ne!(resync.first(Name::SecurityClient), request.first(Name::SecurityClient));
-    assert_eq!(resync.call_id(), request.call_id());
-}
-
-#[test]
-fn silence_is_a_failure() {
-    let mut bench = Bench::new(config());
-    bench.register();
-    bench.now += config().patience + Duration::from_secs(1);
-    let outcome = bench.give(Input::Timeout);
-    assert!(matches!(outcome.failure(), Failure::NoAnswer { .. }), "{:?}", outcome.failure());
 }

@@ -1,0 +1,121 @@
+//! What a UE tells of itself.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sec_agree::{Associations, SecAgreeError};
+use sip::reginfo::ContactEvent;
+use thiserror::Error;
+
+/// What has happened; the last step of a command is one that [`Step::ends`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The card accepted the challenge with this RAND.
+    Challenged {
+        rand: aka::Rand,
+        associations: Box<Associations>,
+    },
+    /// The card answered the challenge with AUTS: the network's sequence number is behind.
+    SynchronisationFailure,
+    Registered(Box<Registration>),
+    Deregistered,
+    Failed(Failure),
+    /// The network tells of our registration state, for so many seconds.
+    Subscribed {
+        expires: u32,
+    },
+    /// The subscription did not come about, or could not be refreshed. The registration is not touched.
+    NotSubscribed(Failure),
+    /// The network told something of our registration state.
+    Notified(Notice),
+    /// The registration has run out.
+    Lapsed,
+    /// A registration of its own accord follows after this time.
+    Retrying {
+        after: Duration,
+    },
+}
+
+impl Step {
+    /// Whether the command that led here is done.
+    pub fn ends(&self) -> bool {
+        matches!(self, Self::Registered(_) | Self::Deregistered | Self::Failed(_))
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    pub expires: u32,
+    /// Default identity first.
+    pub associated_uris: Vec<Box<str>>,
+    /// As received, top first.
+    pub service_route: Vec<Box<str>>,
+    /// The set that now protects what is sent.
+    pub associations: Associations,
+}
+
+/// A NOTIFY of the event package reg, as far as it is about our own contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Notice {
+    /// Of the document, where there was one.
+    pub version: Option<u32>,
+    /// What happened to our contact; nothing when the document does not name it.
+    pub event: Option<ContactEvent>,
+    /// Seconds the contact has left.
+    pub expires: Option<u32>,
+    /// Seconds to wait before registering again.
+    pub retry_after: Option<u32>,
+    /// The network has ended the subscription.
+    pub last: bool,
+}
+
+/// Why a command failed. Each text fits after "failed to register: ".
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Failure {
+    #[error("the network answered {status} {reason}")]
+    Rejected { status: u16, reason: Box<str>, retry_after: Option<u32> },
+    #[error("no answer came within {} s{}", patience.as_secs(), garbage(*malformed))]
+    NoAnswer { patience: Duration, malformed: u32 },
+    #[error("the P-CSCF at {p_cscf} cannot be reached")]
+    Unreachable { p_cscf: SocketAddr },
+    #[error("the challenge has no usable WWW-Authenticate: {0}")]
+    BadChallenge(&'static str),
+    #[error("the network could not authenticate itself: the MAC of its challenge is wrong")]
+    NetworkAuthentication,
+    #[error("the network's sequence number was refused twice")]
+    Synchronisation,
+    #[error("the challenge has no usable Security-Server: {0}")]
+    SecurityAgreement(SecAgreeError),
+    #[error("no SPI or protected client port is free")]
+    NothingFree,
+    #[error("the kernel did not take the security associations: {cause}")]
+    Kernel { cause: Box<str> },
+    #[error("the answer cannot be used: {0}")]
+    BadAnswer(&'static str),
+    #[error("the request cannot be sent: its set is gone, or too many are under way")]
+    CannotSend,
+    #[error("not registered")]
+    NotRegistered,
+    #[error("another command is under way")]
+    Busy,
+    #[error("the UE has moved to another address")]
+    Moved,
+}
+
+impl Failure {
+    /// The status of the network's refusal.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Rejected { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+fn garbage(malformed: u32) -> String {
+    match malformed {
+        0 => String::new(),
+        count => format!(" ({count} messages came that are no SIP)"),
+    }
+}
