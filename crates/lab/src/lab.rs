@@ -290,6 +290,7 @@ fn start_pcscf(access: &Namespace, options: &Options) -> Result<Role> {
         gm: gm.to_vec(),
         mw: plan::P_CSCF_MW,
         entry_points: vec![(plan::HOME_DOMAIN.into(), plan::I_CSCF)],
+        neighbours: vec![(plan::S_CSCF_HOST.into(), plan::S_CSCF)],
         policy: Policy::new(&options.policy)?,
         spi_first: Spi::new(options.p_cscf_spis.0)?,
         spi_last: Spi::new(options.p_cscf_spis.1)?,

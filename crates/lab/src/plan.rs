@@ -12,6 +12,9 @@ pub const VISITED_NETWORK: &str = "ims.mnc001.mcc001.3gppnetwork.org";
 pub const P_CSCF_NAME: &str = "pcscf.ims.mnc001.mcc001.3gppnetwork.org";
 pub const S_CSCF_NAME: &str = "sip:scscf.ims.mnc001.mcc001.3gppnetwork.org:5060";
 
+/// As the Service-Route names the S-CSCF.
+pub const S_CSCF_HOST: &str = "scscf.ims.mnc001.mcc001.3gppnetwork.org";
+
 /// The link between UEs and P-CSCF as the P-CSCF calls it: where the tap listens.
 pub const ACCESS_LINK: &str = "to-ue";
 

@@ -90,6 +90,7 @@ fn ovw_1_the_messages_of_a_first_registration_in_their_order() {
         "S-CSCF -> I-CSCF 200",
         "I-CSCF -> P-CSCF 200",
         "P-CSCF -> UE0 200 in ESP",
+        "P-CSCF -> S-CSCF SUBSCRIBE",
     ];
     assert_eq!(network.trace, expected);
 }

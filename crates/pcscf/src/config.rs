@@ -24,6 +24,9 @@ pub struct Config {
     pub gm: Vec<Gm>,
     /// Home domain = "HOST:PORT" of its I-CSCF.
     pub entry_points: BTreeMap<String, String>,
+    /// Name = "HOST:PORT" of the other hosts of the core network: the S-CSCFs, as their Service-Route names them.
+    #[serde(default)]
+    pub neighbours: BTreeMap<String, String>,
     #[serde(default)]
     pub ipsec: Ipsec,
     #[serde(default)]
@@ -112,16 +115,15 @@ impl Config {
         if gm.is_empty() || families(true) > 1 || families(false) > 1 {
             return Err(bad("gm", gm.len(), "one address of each family at most, and one at least"));
         }
-        let mut entry_points = Vec::new();
-        for (domain, address) in &self.entry_points {
-            entry_points.push((domain.as_str().into(), resolve(address).await?));
-        }
+        let entry_points = resolve_all(&self.entry_points).await?;
+        let neighbours = resolve_all(&self.neighbours).await?;
         Ok(core::Config {
             host: self.host.into(),
             network: self.network.into(),
             gm,
             mw: self.mw,
             entry_points,
+            neighbours,
             policy: self.ipsec.policy()?,
             spi_first: spi("ipsec.spi_first", self.ipsec.spi_first)?,
             spi_last: spi("ipsec.spi_last", self.ipsec.spi_last.max(self.ipsec.spi_first))?,
@@ -129,6 +131,14 @@ impl Config {
             limits: core::Limits { transactions: self.limits.transactions, sets: self.limits.sets },
         })
     }
+}
+
+async fn resolve_all(hosts: &BTreeMap<String, String>) -> Result<Vec<(Box<str>, SocketAddr)>, ConfigError> {
+    let mut resolved = Vec::new();
+    for (name, address) in hosts {
+        resolved.push((name.as_str().into(), resolve(address).await?));
+    }
+    Ok(resolved)
 }
 
 impl Gm {

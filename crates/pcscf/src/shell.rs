@@ -192,6 +192,12 @@ fn log(event: &Event) {
         }
         Event::Refreshed { impi, set, expires } => tracing::info!(%impi, %set, expires, "refreshed"),
         Event::Deregistered { impi } => tracing::info!(%impi, "de-registered"),
+        Event::Shortened { impi, expires } => {
+            tracing::info!(%impi, expires, "the network wants a new authentication");
+        }
+        Event::NotSubscribed { impi, reason } => {
+            tracing::warn!(%impi, "cannot subscribe to the reg event: {reason}");
+        }
         Event::Refused { ue, impi, refusal, cause } => {
             let impi = impi.as_ref().map(aka::Impi::as_str);
             tracing::warn!(%ue, impi, status = refusal.status().0, cause, "refused: {refusal}");

@@ -151,6 +151,7 @@ impl Options {
             gm: vec![gm],
             mw: plan::P_CSCF_MW,
             entry_points: vec![(plan::HOME_DOMAIN.into(), plan::I_CSCF)],
+            neighbours: vec![(plan::S_CSCF_HOST.into(), plan::S_CSCF)],
             policy: Policy::new(&self.algorithms).unwrap(),
             spi_first: Spi::new(0x1000).unwrap(),
             spi_last: Spi::new(0x1fff).unwrap(),

@@ -1,29 +1,60 @@
-//! SM11 to SM12: what the core network says about a REGISTER, on its way to the UE.
+//! SM11 to SM12: what the core network answers, on its way to the UE.
 
-use sip::{ClientId, Contacts, Draft, Flow, Instant, Message, Name, Uri};
+use sip::{ClientId, Contacts, Draft, Flow, Instant, Message, Name, ServerId, Uri};
 
-use super::{Arrival, Event, Forwarded, PCscf, Registration, SetId, Stage};
+use super::{Arrival, Asked, Device, Event, Forwarded, PCscf, Registration, SetId, Stage};
 
 impl PCscf {
     pub(super) fn core_answered(&mut self, now: Instant, id: ClientId, response: Message) {
-        let Some(status) = response.status().filter(|status| *status >= 200) else { return };
-        let Some(forwarded) = self.forwarded.remove(&id) else { return };
+        let Some(status) = response.status() else { return };
+        if status < 200 {
+            // Each hop tells the one before it by itself that it tries (RFC 4320 4.1).
+            return;
+        }
+        match self.asked.remove(&id) {
+            None => {}
+            Some(Asked::Register(forwarded)) => self.register_answered(now, *forwarded, status, &response),
+            Some(Asked::Relayed(relayed)) => self.relay_answered(now, &relayed, &response),
+            Some(Asked::Subscribe(impi)) => self.subscribed(now, impi, status, &response),
+        }
+    }
+
+    fn register_answered(&mut self, now: Instant, forwarded: Forwarded, status: u16, response: &Message) {
         match status {
-            401 => self.challenge(now, forwarded, &response),
-            200..300 => self.registered(now, &forwarded, &response),
+            401 => self.challenge(now, forwarded, response),
+            200..300 => self.registered(now, &forwarded, response),
             _ => {
-                self.pass_on(now, &forwarded, &response);
-                self.event(Event::Rejected { impi: forwarded.impi.clone(), status });
+                let reply = self.failure_flow(now, &forwarded);
+                self.pass_on(now, forwarded.server, reply, response);
+                self.event(Event::Rejected { impi: forwarded.device.impi.clone(), status });
                 //= TS 33.203 7.4.2a: after the failure message both ends delete the new set
                 self.drop_temporary(&forwarded);
             }
         }
     }
 
+    /// A failed answer to a challenge is told over the set that SM1 came over, and over the new one only where SM1
+    /// was not protected. On a stream it stays on the connection of its request.
+    //= TS 33.203 7.4.2a
+    fn failure_flow(&self, now: Instant, forwarded: &Forwarded) -> Option<Flow> {
+        let reply = self.reply_flow(forwarded.flow, forwarded.arrival);
+        let Arrival::Over(set) = forwarded.arrival else { return reply };
+        let temporary = self.sets.get(set).filter(|entry| entry.stage == Stage::Temporary && !entry.initial);
+        let old = temporary.and_then(|_| self.sets.sending(now, &forwarded.device));
+        match old.filter(|_| !forwarded.flow.transport.is_reliable()) {
+            Some((_, old)) => {
+                let sa = old.associations.pc_to_us;
+                Some(Flow::udp(sa.source, sa.destination))
+            }
+            None => reply,
+        }
+    }
+
     fn registered(&mut self, now: Instant, forwarded: &Forwarded, response: &Message) {
         let expires = granted(&forwarded.request, response);
         // The answer leaves over the set of its request before anything happens to that set.
-        self.pass_on(now, forwarded, response);
+        let reply = self.reply_flow(forwarded.flow, forwarded.arrival);
+        self.pass_on(now, forwarded.server, reply, response);
         let Arrival::Over(set) = forwarded.arrival else {
             // Whatever the core network says about an unauthenticated UE: no set confirms it, so none is touched.
             return self.event(Event::Dropped { flow: forwarded.flow, reason: "a 200 without a challenge" });
@@ -31,41 +62,47 @@ impl PCscf {
         // A REGISTER without Contact only asks what is bound.
         let Some(expires) = expires else { return };
         if expires == 0 {
-            return self.deregistered(now, forwarded);
+            return self.deregistered(now, &forwarded.device);
         }
-        let ue = forwarded.flow.remote;
-        let impi = forwarded.impi.clone();
-        self.registrations.insert(impi.clone(), registration(&forwarded.request, response));
-        match self.sets.get(set).map(|entry| (entry.stage, entry.initial)) {
-            Some((Stage::Temporary, initial)) => {
-                let (ended, change) = self.sets.promote(now, set, expires);
-                self.outputs.extend(change);
-                ended.into_iter().for_each(|ended| self.remove_set(ended));
-                self.event(Event::Registered { impi, ue, set, expires, initial });
-            }
-            Some(_) => {
-                let change = self.sets.prolong(now, set, expires);
-                self.outputs.extend(change);
-                self.event(Event::Refreshed { impi, set, expires });
-            }
-            None => {}
+        let Some((stage, initial)) = self.sets.get(set).map(|entry| (entry.stage, entry.initial)) else {
+            return;
+        };
+        let (ue, device) = (forwarded.flow.remote, forwarded.device.clone());
+        self.registrations.insert(device.clone(), Registration::new(&forwarded.request, response));
+        if stage == Stage::Temporary {
+            let (ended, change) = self.sets.promote(now, set, expires);
+            self.outputs.extend(change);
+            ended.into_iter().for_each(|ended| self.remove_set(ended));
+            self.event(Event::Registered { impi: device.impi.clone(), ue, set, expires, initial });
+        } else {
+            let change = self.sets.prolong(now, set, expires);
+            self.outputs.extend(change);
+            self.event(Event::Refreshed { impi: device.impi.clone(), set, expires });
         }
+        self.subscribe(now, &device, expires);
     }
 
     /// The sets outlive the 200, which must leave inside ESP, and its retransmissions.
     //= TS 33.203 7.4: SAs are deleted after the answer to the de-registration
-    fn deregistered(&mut self, now: Instant, forwarded: &Forwarded) {
-        let ids: Vec<SetId> = self.sets.of(&forwarded.impi).map(|(id, _)| id).collect();
+    pub(super) fn deregistered(&mut self, now: Instant, device: &Device) {
+        let ids: Vec<SetId> = self.sets.of(device).map(|(id, _)| id).collect();
         for id in ids {
             let change = self.sets.end_soon(now, id);
             self.outputs.extend(change);
         }
-        self.registrations.remove(&forwarded.impi);
-        self.event(Event::Deregistered { impi: forwarded.impi.clone() });
+        if self.registered_no_more(device) {
+            self.event(Event::Deregistered { impi: device.impi.clone() });
+        }
     }
 
     /// A response as it goes to the UE: our Via and what concerns only the network removed.
-    fn pass_on(&mut self, now: Instant, forwarded: &Forwarded, response: &Message) {
+    pub(super) fn pass_on(
+        &mut self,
+        now: Instant,
+        server: ServerId,
+        reply: Option<Flow>,
+        response: &Message,
+    ) {
         let mut draft = Draft::forward(response);
         draft
             .remove_first_value(Name::Via)
@@ -74,8 +111,7 @@ impl PCscf {
             .remove(Name::SecurityServer);
         // No challenge passes here, so no ik and ck do; a line that claims otherwise stays out.
         draft.remove(Name::WwwAuthenticate);
-        let reply: Option<Flow> = self.reply_flow(forwarded.flow, forwarded.arrival);
-        self.respond(now, forwarded.server, reply, draft.finish());
+        self.respond(now, server, reply, draft.finish());
     }
 }
 
@@ -95,18 +131,6 @@ fn granted(request: &Message, response: &Message) -> Option<u32> {
     let is_own = |uri: &str| Uri::parse(uri).is_ok_and(|uri| own.equals(&uri));
     let contact = bound.iter().find(|contact| is_own(contact.uri));
     Some(contact.map_or(0, |contact| contact.expires().or_else(|| response.expires()).unwrap_or(3600)))
-}
-
-fn registration(request: &Message, response: &Message) -> Registration {
-    let uris = |name| -> Vec<Box<str>> {
-        response.addresses(name).filter_map(Result::ok).map(|address| address.uri.into()).collect()
-    };
-    Registration {
-        associated_uris: uris(Name::PAssociatedUri),
-        //= RFC 3608 6.1: the routes of the latest 200 replace those before
-        service_route: uris(Name::ServiceRoute),
-        contact: request.address(Name::Contact).map(|contact| contact.uri.into()).unwrap_or_default(),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! SM5 to SM6: takes IK and CK out of the challenge, agrees algorithms, gives the kernel a set, and lets the 401 go
 //! only when the kernel has taken it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use aka::{Ck, Ik};
@@ -22,7 +23,7 @@ struct Prepared {
 impl PCscf {
     pub(super) fn challenge(&mut self, now: Instant, forwarded: Forwarded, response: &Message) {
         //= TS 33.203 7.4.2a: an earlier temporary set ends when a new challenge comes
-        if let Some(earlier) = self.sets.attempt_of(&forwarded.impi) {
+        if let Some(earlier) = self.sets.attempt_of(&forwarded.device) {
             self.remove_set(earlier);
         }
         let reply = self.reply_flow(forwarded.flow, forwarded.arrival);
@@ -44,11 +45,13 @@ impl PCscf {
         let offer = forwarded.offer.clone().ok_or(Refusal::BadChallenge)?;
         let algorithms = self.config.policy.choose(&offer).map_err(Refusal::BadSecurityClient)?;
         let (mut draft, keys) = without_keys(response)?;
+        let nonce = response.www_authenticate().and_then(Result::ok).ok_or(Refusal::BadChallenge)?.nonce;
+        let nonce: Box<str> = (&*nonce).into();
         let flow = forwarded.flow;
         let gm = *self.config.gm_address(flow.local.ip()).ok_or(Refusal::BadChallenge)?;
-        let in_use = self.sets.ports_in_use(&forwarded.impi);
-        let port_c = free_port(gm.client_ports, &in_use, self.rng.next_u64()).ok_or(Refusal::NothingFree)?;
         let ue = End { address: flow.remote.ip(), setup: offer.setup() };
+        let in_use = self.sets.ports_in_use(SocketAddr::new(ue.address, ue.setup.port_s.get()));
+        let port_c = free_port(gm.client_ports, &in_use, self.rng.next_u64()).ok_or(Refusal::NothingFree)?;
         let spis = self.sets.draw_spis([ue.setup.spi_c, ue.setup.spi_s]).ok_or(Refusal::NothingFree)?;
         let setup = Setup { spi_c: spis.0, spi_s: spis.1, port_c, port_s: gm.server_port };
         let p_cscf = End { address: gm.clear.ip(), setup };
@@ -64,8 +67,8 @@ impl PCscf {
         let esp_keys = EspKeys::expand(algorithms, &Ck::from_bytes(keys.ck), &Ik::from_bytes(keys.ik));
         draft.set(Name::SecurityServer, server.to_string());
         let initial = forwarded.arrival == Arrival::Unprotected;
-        let impi = forwarded.impi.clone();
-        let new = NewSet { impi, associations, client: offer, server, initial };
+        let device = forwarded.device.clone();
+        let new = NewSet { device, associations, client: offer, server, initial, nonce };
         Ok(Prepared { new, sas: SaSet::new(associations, esp_keys), response: draft.finish() })
     }
 
@@ -74,7 +77,7 @@ impl PCscf {
         let (Some(waiting), Some(entry)) = (self.waiting.remove(&set), self.sets.installed(set)) else {
             return;
         };
-        let (impi, associations) = (entry.impi.clone(), Box::new(entry.associations));
+        let (impi, associations) = (entry.device.impi.clone(), Box::new(entry.associations));
         if let Some(flow) = self.transactions.request_flow(waiting.server) {
             self.event(Event::Challenged { impi, ue: flow.remote, set, associations });
         }
@@ -85,7 +88,7 @@ impl PCscf {
     pub(super) fn sas_failed(&mut self, now: Instant, set: SetId, cause: Box<str>) {
         let Some(waiting) = self.waiting.remove(&set) else { return };
         if let Some(entry) = self.sets.remove(set) {
-            self.event(Event::SetRemoved { impi: entry.impi, set, stage: entry.stage });
+            self.event(Event::SetRemoved { impi: entry.device.impi, set, stage: entry.stage });
         }
         let WaitingChallenge { server, request, reply, .. } = waiting;
         self.refuse(now, server, &request, reply, Refusal::Kernel, Some(cause));

@@ -2,6 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use sec_agree::{ClientPorts, Policy, Port, Spi};
+use sip::{Host, Uri};
 
 /// What the P-CSCF needs to know, names resolved and values checked.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Config {
     pub mw: SocketAddr,
     /// The I-CSCF of each home domain; a domain that is not here is not served.
     pub entry_points: Vec<(Box<str>, SocketAddr)>,
+    /// The other hosts of the core network that requests go to and come from, above all S-CSCFs.
+    pub neighbours: Vec<(Box<str>, SocketAddr)>,
     pub policy: Policy,
     pub spi_first: Spi,
     pub spi_last: Spi,
@@ -42,6 +45,13 @@ pub struct Limits {
     pub sets: usize,
 }
 
+impl GmAddress {
+    /// Whether UEs send to this port, or we send to them from it.
+    pub(super) fn owns(&self, port: u16) -> bool {
+        port == self.clear.port() || port == self.server_port.get() || self.client_ports.contains(port)
+    }
+}
+
 impl Config {
     pub(super) fn gm_address(&self, address: IpAddr) -> Option<&GmAddress> {
         self.gm.iter().find(|gm| gm.clear.ip() == address)
@@ -53,6 +63,23 @@ impl Config {
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(domain))
             .map(|(_, address)| *address)
+    }
+
+    /// Where a request for this URI goes: to a neighbour by name or address, to nobody else.
+    pub(super) fn next_hop(&self, uri: &Uri<'_>) -> Option<SocketAddr> {
+        let known = self.neighbours.iter().chain(&self.entry_points);
+        let found = match uri.host.ip() {
+            Some(ip) => known.map(|(_, address)| address).find(|address| address.ip() == ip),
+            None => {
+                known.filter(|(name, _)| uri.host.is(Host::Name(name))).map(|(_, address)| address).next()
+            }
+        };
+        found.map(|address| SocketAddr::new(address.ip(), uri.port.unwrap_or(address.port())))
+    }
+
+    /// Whether this is a host of the core network that requests may come from.
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
+        self.neighbours.iter().chain(&self.entry_points).any(|(_, known)| known.ip() == address)
     }
 }
 

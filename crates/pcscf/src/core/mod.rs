@@ -5,7 +5,10 @@ mod challenge;
 mod config;
 mod refusal;
 mod register;
+mod registration;
+mod relay;
 mod sa_table;
+mod subscription;
 
 #[cfg(test)]
 mod tests;
@@ -18,14 +21,24 @@ use aka::Impi;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sec_agree::{Associations, SaSet, SecurityClient, Spi, SpiPool};
+use sip::routing::branch;
 use sip::{
-    ClientId, Draft, Flow, Instant, Message, Method, Name, Received, ServerId, Timers, Transactions, Transmit,
+    ClientId, Draft, Flow, Instant, Message, Method, Name, Received, ServerId, Timers, Transactions,
+    Transmit, Transport,
 };
 
 pub use self::config::{Config, GmAddress, Limits};
 pub use self::refusal::Refusal;
-use self::sa_table::SaTable;
+use self::registration::Registrations;
+pub use self::registration::{Device, Registration};
+use self::relay::Relayed;
+use self::sa_table::{SaTable, SetEntry};
 pub use self::sa_table::{SetId, Stage};
+use self::subscription::Subscriptions;
+
+/// A request over this must not leave by UDP.
+//= RFC 3261 18.1.1
+const UDP_LIMIT: usize = 1300;
 
 /// What happens to the P-CSCF.
 #[derive(Debug)]
@@ -108,6 +121,16 @@ pub enum Event {
         impi: Impi,
         status: u16,
     },
+    /// The network has shortened the registration, to have the UE authenticate again.
+    Shortened {
+        impi: Impi,
+        expires: u32,
+    },
+    /// We shall not hear of it when the network ends or shortens this registration.
+    NotSubscribed {
+        impi: Impi,
+        reason: &'static str,
+    },
     SetRemoved {
         impi: Impi,
         set: SetId,
@@ -135,7 +158,7 @@ struct Forwarded {
     request: Message,
     flow: Flow,
     arrival: Arrival,
-    impi: Impi,
+    device: Device,
     /// Absent only where no challenge can follow.
     offer: Option<SecurityClient>,
 }
@@ -149,13 +172,13 @@ struct WaitingChallenge {
     reply: Option<Flow>,
 }
 
-/// What is known of a registered UE besides its associations.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registration {
-    /// Default identity first.
-    pub associated_uris: Vec<Box<str>>,
-    pub service_route: Vec<Box<str>>,
-    pub contact: Box<str>,
+/// A request of ours that waits for its answer.
+#[derive(Debug)]
+enum Asked {
+    Register(Box<Forwarded>),
+    Relayed(Box<Relayed>),
+    /// Our own subscription to the reg event of this user.
+    Subscribe(Impi),
 }
 
 /// The P-CSCF as a value.
@@ -165,8 +188,9 @@ pub struct PCscf {
     rng: ChaCha20Rng,
     transactions: Transactions,
     sets: SaTable,
-    registrations: HashMap<Impi, Registration>,
-    forwarded: HashMap<ClientId, Forwarded>,
+    registrations: Registrations,
+    subscriptions: Subscriptions,
+    asked: HashMap<ClientId, Asked>,
     waiting: HashMap<SetId, WaitingChallenge>,
     outputs: VecDeque<Output>,
 }
@@ -180,8 +204,9 @@ impl PCscf {
         Self {
             transactions: Transactions::new(config.limits.transactions),
             sets: SaTable::new(pool),
-            registrations: HashMap::new(),
-            forwarded: HashMap::new(),
+            registrations: Registrations::default(),
+            subscriptions: Subscriptions::default(),
+            asked: HashMap::new(),
             waiting: HashMap::new(),
             outputs: VecDeque::new(),
             rng,
@@ -194,8 +219,8 @@ impl PCscf {
         self.sets.reserve_spi(spi);
     }
 
-    pub fn registration(&self, impi: &Impi) -> Option<&Registration> {
-        self.registrations.get(impi)
+    pub fn registration(&self, device: &Device) -> Option<&Registration> {
+        self.registrations.get(device)
     }
 
     /// Sets held now, whatever their stage.
@@ -240,10 +265,11 @@ impl PCscf {
     fn received(&mut self, now: Instant, flow: Flow, message: Message) {
         let from_core = flow.local.ip() == self.config.mw.ip() && flow.local.port() == self.config.mw.port();
         // A TCP connection to the core that we opened has a port of its own; the transaction knows its answers.
-        let gm = !from_core && self.config.gm_address(flow.local.ip()).is_some() && message.is_request();
+        let gm = !from_core
+            && self.config.gm_address(flow.local.ip()).is_some_and(|gm| gm.owns(flow.local.port()));
         let timers = if gm { Timers::GM } else { Timers::CORE };
         //= TS 33.203 7.1: the association a message came over is known before anything is read from it
-        let arrival = if gm { self.arrival(flow) } else { None };
+        let arrival = if gm { self.arrival(flow, message.is_request()) } else { None };
         if gm && arrival.is_none() {
             return self
                 .event(Event::Dropped { flow, reason: "it came to a protected port over no association" });
@@ -252,13 +278,14 @@ impl PCscf {
             (Received::Request { id, request }, Some(arrival)) => {
                 self.ue_asked(now, id, request, flow, arrival)
             }
-            (Received::Request { id, request }, None) => {
-                self.refuse(now, id, &request, None, Refusal::MethodNotServed, None);
-            }
+            (Received::Request { id, request }, None) => self.core_asked(now, id, request, flow),
             (Received::Cancel { id, request, .. }, _) => {
                 self.refuse(now, id, &request, None, Refusal::NoSuchTransaction, None);
             }
-            (Received::Response { id, response }, _) => self.core_answered(now, id, response),
+            (Received::Response { id, response }, Some(arrival)) => {
+                self.ue_answered(now, id, response, flow, arrival);
+            }
+            (Received::Response { id, response }, None) => self.core_answered(now, id, response),
             (Received::Overloaded(_), _) => {
                 self.event(Event::Dropped { flow, reason: "too many transactions are open" });
             }
@@ -269,36 +296,43 @@ impl PCscf {
         }
     }
 
-    /// Which association a request came over; `None` when it may not have come at all.
-    fn arrival(&self, flow: Flow) -> Option<Arrival> {
+    /// Which association a message came over; `None` when it may not have come at all. The kernel drops what is not
+    /// in ESP on the protected ports, and what does not fit the selector of its association; so the UE's address and
+    /// port name the set.
+    fn arrival(&self, flow: Flow, is_request: bool) -> Option<Arrival> {
         let gm = self.config.gm_address(flow.local.ip())?;
         if flow.local.port() == gm.clear.port() {
             return Some(Arrival::Unprotected);
         }
-        // The kernel drops what is not in ESP on the protected ports, and what does not fit the selector of its
-        // association; so the UE's address and port name the set.
-        let set = self.sets.find(flow.remote).filter(|_| flow.local.port() == gm.server_port.get())?;
-        Some(Arrival::Over(set))
+        if flow.local.port() == gm.server_port.get() {
+            return self.sets.find(flow.remote).map(Arrival::Over);
+        }
+        // On a connection that we opened from a client port only answers come.
+        let ours = |entry: &SetEntry| entry.associations.us_to_pc.destination == flow.local;
+        let set = self.sets.at_server(flow.remote).find(|(_, entry)| ours(entry)).map(|(id, _)| id);
+        set.filter(|_| !is_request && flow.transport.is_reliable()).map(Arrival::Over)
     }
 
     fn ue_asked(&mut self, now: Instant, id: ServerId, request: Message, flow: Flow, arrival: Arrival) {
+        self.heard_over(now, arrival);
+        let reply = self.reply_flow(flow, arrival);
+        if let Some(flow) = reply {
+            self.transactions.reply_over(id, flow);
+        }
+        match (request.method(), arrival) {
+            (Method::Register, _) => self.register(now, id, request, flow, arrival),
+            (_, Arrival::Unprotected) => self.refuse(now, id, &request, reply, Refusal::Unprotected, None),
+            (_, Arrival::Over(set)) => self.relay_from_ue(now, id, request, flow, set),
+        }
+    }
+
+    /// The first message over a new set ends the old one.
+    fn heard_over(&mut self, now: Instant, arrival: Arrival) {
         if let Arrival::Over(set) = arrival
             && let Some(change) = self.sets.used(now, set)
         {
             self.outputs.push_back(change);
         }
-        let reply = self.reply_flow(flow, arrival);
-        if let Some(flow) = reply {
-            self.transactions.reply_over(id, flow);
-        }
-        if request.method() != Method::Register {
-            let refusal = match arrival {
-                Arrival::Unprotected => Refusal::Unprotected,
-                Arrival::Over(_) => Refusal::MethodNotServed,
-            };
-            return self.refuse(now, id, &request, reply, refusal, None);
-        }
-        self.register(now, id, request, flow, arrival);
     }
 
     /// Protected answers over UDP leave from our client port to the UE's server port; over TCP on the connection
@@ -348,11 +382,17 @@ impl PCscf {
             let (sip::Event::ClientTimeout(id) | sip::Event::ClientTransportError(id)) = event else {
                 continue;
             };
-            let Some(forwarded) = self.forwarded.remove(&id) else { continue };
-            let reply = self.reply_flow(forwarded.flow, forwarded.arrival);
-            //= RFC 4320 4.2: never a 408 to a REGISTER
-            self.refuse(now, forwarded.server, &forwarded.request, reply, Refusal::CoreSilent, None);
-            self.drop_temporary(&forwarded);
+            match self.asked.remove(&id) {
+                None => {}
+                Some(Asked::Register(forwarded)) => {
+                    let reply = self.reply_flow(forwarded.flow, forwarded.arrival);
+                    //= RFC 4320 4.2: never a 408 to a REGISTER
+                    self.refuse(now, forwarded.server, &forwarded.request, reply, Refusal::CoreSilent, None);
+                    self.drop_temporary(&forwarded);
+                }
+                Some(Asked::Relayed(relayed)) => self.relay_failed(now, &relayed),
+                Some(Asked::Subscribe(impi)) => self.subscription_failed(now, &impi),
+            }
         }
     }
 
@@ -370,10 +410,19 @@ impl PCscf {
         self.waiting.remove(&set);
         // Also while the kernel has not answered for it: outputs are carried out in their order.
         self.outputs.push_back(Output::RemoveSas { associations: entry.associations });
-        if self.sets.of(&entry.impi).next().is_none() {
-            self.registrations.remove(&entry.impi);
+        if self.sets.of(&entry.device).next().is_none() {
+            self.registered_no_more(&entry.device);
         }
-        self.event(Event::SetRemoved { impi: entry.impi, set, stage: entry.stage });
+        self.event(Event::SetRemoved { impi: entry.device.impi, set, stage: entry.stage });
+    }
+
+    /// Forgets a registration, and with the last one of the user the subscription to it.
+    fn registered_no_more(&mut self, device: &Device) -> bool {
+        let known = self.registrations.remove(device).is_some();
+        if self.registrations.of(&device.impi).next().is_none() {
+            self.subscriptions.remove(&device.impi);
+        }
+        known
     }
 
     fn event(&mut self, event: Event) {
@@ -383,6 +432,28 @@ impl PCscf {
     /// 16 random hex digits: tags, icid.
     fn token(&mut self) -> String {
         format!("{:016x}", self.rng.next_u64())
+    }
+
+    /// Puts our Via on top of what goes to the core network, for UDP or, where it is too large for that, TCP.
+    fn toward_mw(&mut self, draft: &mut Draft<'_>, to: SocketAddr) -> (Message, Flow) {
+        let mw = self.config.mw;
+        let (message, transport) = self.with_via(draft, mw);
+        match transport {
+            Transport::Udp => (message, Flow::udp(mw, to)),
+            _ => (message, Flow::tcp(SocketAddr::new(mw.ip(), 0), to)),
+        }
+    }
+
+    fn with_via(&mut self, draft: &mut Draft<'_>, sent_by: SocketAddr) -> (Message, Transport) {
+        let branch = branch(self.rng.next_u64(), self.rng.next_u64());
+        let via = |transport: Transport| format!("SIP/2.0/{} {sent_by};branch={branch}", transport.as_str());
+        draft.push_front(Name::Via, via(Transport::Udp));
+        let message = draft.finish();
+        if message.bytes().len() <= UDP_LIMIT {
+            return (message, Transport::Udp);
+        }
+        draft.remove_first_value(Name::Via).push_front(Name::Via, via(Transport::Tcp));
+        (draft.finish(), Transport::Tcp)
     }
 
     fn own_route(&self, uri: &sip::Uri<'_>) -> bool {

@@ -31,6 +31,11 @@ pub enum Refusal {
     WrongAddress,
     #[error("the answer to the challenge is missing")]
     NoAnswer,
+    #[error("the answer to the challenge came in clear")]
+    AnswerUnprotected,
+    /// Never told to anybody: such a message is discarded.
+    #[error("the answer to the challenge came over another set of security associations")]
+    WrongSet,
     #[error("a set of security associations already uses this client port of the UE")]
     PortInUse,
     #[error("this subscriber already has three sets of security associations")]
@@ -41,6 +46,22 @@ pub enum Refusal {
     Unprotected,
     #[error("this method is not served")]
     MethodNotServed,
+    #[error("this contact is not registered")]
+    NotRegistered,
+    #[error("the UE is not reachable over a security association")]
+    Unreachable,
+    #[error("the UE did not answer")]
+    UeSilent,
+    #[error("the next hop is not a neighbour of this P-CSCF")]
+    NoRoute,
+    #[error("the sender is no neighbour of this P-CSCF")]
+    UntrustedPeer,
+    #[error("the dialog does not exist")]
+    NoSuchDialog,
+    #[error("the CSeq is not higher than the last one")]
+    OutOfOrder,
+    #[error("the event package is not served")]
+    BadEvent,
     #[error("the transaction to cancel does not exist")]
     NoSuchTransaction,
     #[error("no SPI or protected port is free")]
@@ -66,6 +87,10 @@ impl Refusal {
             Self::BadSecurityClient(SecAgreeError::NoCommonAlgorithm)
             | Self::WrongIdentity
             | Self::WrongAddress
+            | Self::AnswerUnprotected
+            | Self::WrongSet
+            | Self::NotRegistered
+            | Self::UntrustedPeer
             | Self::PortInUse
             | Self::TooManySets
             | Self::Unprotected => (403, "Forbidden"),
@@ -73,11 +98,14 @@ impl Refusal {
                 (400, "Bad Request")
             }
             Self::NoSecurityVerify | Self::NotAsAgreed(_) => (494, "Security Agreement Required"),
-            Self::UnknownDomain => (404, "Not Found"),
+            Self::NoRoute | Self::UnknownDomain => (404, "Not Found"),
             Self::MethodNotServed => (405, "Method Not Allowed"),
-            Self::NoSuchTransaction => (481, "Call/Transaction Does Not Exist"),
+            Self::UeSilent => (408, "Request Timeout"),
+            Self::Unreachable => (480, "Temporarily Unavailable"),
+            Self::NoSuchTransaction | Self::NoSuchDialog => (481, "Call/Transaction Does Not Exist"),
+            Self::BadEvent => (489, "Bad Event"),
             Self::NothingFree | Self::Overloaded => (503, "Service Unavailable"),
-            Self::Kernel | Self::BadChallenge => (500, "Server Internal Error"),
+            Self::Kernel | Self::BadChallenge | Self::OutOfOrder => (500, "Server Internal Error"),
             Self::CoreSilent => (504, "Server Time-out"),
         }
     }
@@ -93,7 +121,10 @@ impl Refusal {
             Self::NoSecurityVerify | Self::NotAsAgreed(_) => {
                 vec![(Name::SecurityServer, config.policy.advertised())]
             }
-            Self::MethodNotServed => vec![(Name::Allow, "REGISTER".into())],
+            Self::MethodNotServed => {
+                vec![(Name::Allow, "REGISTER, SUBSCRIBE, NOTIFY, PUBLISH, MESSAGE, OPTIONS".into())]
+            }
+            Self::BadEvent => vec![(Name::AllowEvents, sip::reginfo::PACKAGE.into())],
             Self::NothingFree | Self::Overloaded => vec![(Name::RetryAfter, "30".into())],
             _ => Vec::new(),
         }

@@ -3,17 +3,13 @@
 use std::net::SocketAddr;
 
 use aka::Impi;
-use rand_chacha::rand_core::Rng;
 use sec_agree::{SecurityClient, SecurityVerify};
 use sip::header::with_integrity_protected;
-use sip::routing::{self, branch};
-use sip::{Draft, Flow, Instant, Message, Name, OptionTags, ServerId, Timers, Transport, Uri};
+use sip::routing;
+use sip::{Draft, Flow, Instant, Message, Name, OptionTags, ServerId, Timers, Uri};
 
-use super::{Arrival, Forwarded, PCscf, Refusal, SetId, Stage, remove_tag};
-
-/// A request over this must not leave by UDP.
-//= RFC 3261 18.1.1
-const UDP_LIMIT: usize = 1300;
+use super::sa_table::SetEntry;
+use super::{Arrival, Asked, Device, Event, Forwarded, PCscf, Refusal, SetId, Stage, remove_tag};
 
 /// What only the network may write; a UE's own lines go before anything is added (`spec/05` section 2 step 5).
 const NETWORK_HEADERS: [Name; 6] = [
@@ -27,9 +23,24 @@ const NETWORK_HEADERS: [Name; 6] = [
 
 /// A REGISTER that has passed all checks.
 struct Checked {
-    impi: Impi,
+    device: Device,
     offer: Option<SecurityClient>,
     integrity_protected: &'static str,
+    /// The set of the challenge that this REGISTER says the UE could not accept.
+    failed: Option<SetId>,
+}
+
+/// What a REGISTER is to the challenge that its sender has not answered yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// There is no challenge, or this does not speak of it: a re-REGISTER repeats old material.
+    None,
+    Response,
+    /// An empty response or AUTS: the card refused the challenge of this set.
+    Failure {
+        of: SetId,
+        with_response: bool,
+    },
 }
 
 impl PCscf {
@@ -55,8 +66,11 @@ impl PCscf {
         };
         match self.transactions.request(now, to, Timers::CORE, message) {
             Ok(client) => {
-                let Checked { impi, offer, .. } = checked;
-                self.forwarded.insert(client, Forwarded { server: id, request, flow, arrival, impi, offer });
+                let Checked { device, offer, failed, .. } = checked;
+                //= TS 33.203 7.4.2a: a failure of the UE ends the temporary set at once
+                failed.into_iter().for_each(|set| self.remove_set(set));
+                let forwarded = Forwarded { server: id, request, flow, arrival, device, offer };
+                self.asked.insert(client, Asked::Register(Box::new(forwarded)));
             }
             Err(_) => self.refuse_register(now, id, &request, flow, arrival, Refusal::Overloaded),
         }
@@ -71,6 +85,11 @@ impl PCscf {
         arrival: Arrival,
         refusal: Refusal,
     ) {
+        //= TS 33.203 7.4.2a: what comes over the wrong set is discarded
+        if refusal == Refusal::WrongSet {
+            self.transactions.discard(id);
+            return self.event(Event::Dropped { flow, reason: "it answers a challenge over another set" });
+        }
         let reply = self.reply_flow(flow, arrival);
         self.refuse(now, id, request, reply, refusal, None);
         // A failed answer to a challenge ends the attempt (`spec/04` section 5).
@@ -89,65 +108,87 @@ impl PCscf {
         if ![Name::Require, Name::ProxyRequire, Name::Supported].into_iter().any(required) {
             return Err(Refusal::NoSecAgree);
         }
-        let impi = identity(request).ok_or(Refusal::NoIdentity)?;
+        let device = Device::of(request, identity(request).ok_or(Refusal::NoIdentity)?);
+        let failed = match self.answer_to_challenge(request, &device) {
+            Answer::None => None,
+            // A stranger who has seen the challenge must not end the attempt: this goes no further.
+            //= TS 33.203 7.1: the answer to a challenge is taken over its set only
+            Answer::Response => return Err(Refusal::AnswerUnprotected),
+            Answer::Failure { of, .. } => self.sets.get(of).filter(|entry| entry.initial).map(|_| of),
+        };
         let offer = security_client(request)?.ok_or(Refusal::NoSecurityClient)?;
-        self.check_offer(&impi, &offer, flow)?;
-        Ok(Checked { impi, offer: Some(offer), integrity_protected: "no" })
+        self.check_offer(&device, &offer, flow)?;
+        Ok(Checked { device, offer: Some(offer), integrity_protected: "no", failed })
     }
 
     /// SM7, or a REGISTER of a registered UE.
     fn check_protected(&self, request: &Message, flow: Flow, set: SetId) -> Result<Checked, Refusal> {
         check_hop(request)?;
         let entry = self.sets.get(set).ok_or(Refusal::Overloaded)?;
-        // `spec/03` section 5: the sender is the one the association was made for.
-        let via = request.top_via().map_err(|error| Refusal::Routing(error.into()))?;
-        if via.host.ip().is_some_and(|address| address != flow.remote.ip()) {
-            return Err(Refusal::WrongAddress);
-        }
+        check_sender(request, flow)?;
         //= TS 33.203 7.2: the P-CSCF checks that the echo equals the list it sent
-        let echo = SecurityVerify::parse(request.values(Name::SecurityVerify));
-        let echo = echo.ok().filter(|_| request.first(Name::SecurityVerify).is_some());
-        entry.server.verify(&echo.ok_or(Refusal::NoSecurityVerify)?).map_err(Refusal::NotAsAgreed)?;
-        let impi = identity(request).ok_or(Refusal::NoIdentity)?;
-        if impi != entry.impi {
+        entry.server.verify(&security_verify(request)?).map_err(Refusal::NotAsAgreed)?;
+        if identity(request).ok_or(Refusal::NoIdentity)? != entry.device.impi {
             return Err(Refusal::WrongIdentity);
         }
-        let offer = security_client(request)?;
-        let answers = request.authorization().is_some_and(|auth| auth.is_ok_and(|auth| auth.has_response()));
         match entry.stage {
             Stage::Installing => Err(Refusal::Overloaded),
             Stage::Temporary => {
-                let repeated = offer.ok_or(Refusal::NoSecurityClient)?;
+                let repeated = security_client(request)?.ok_or(Refusal::NoSecurityClient)?;
                 entry.client.verify(&repeated).map_err(Refusal::NotAsAgreed)?;
-                if !answers {
+                if self.answer_to_challenge(request, &entry.device) != Answer::Response {
                     return Err(Refusal::NoAnswer);
                 }
-                Ok(Checked { impi, offer: None, integrity_protected: "yes" })
+                let device = entry.device.clone();
+                //= TS 33.203 6.1.5: "yes" over the set of the challenge that is answered
+                Ok(Checked { device, offer: None, integrity_protected: "yes", failed: None })
             }
-            Stage::Current | Stage::Old => {
-                let offer = offer.ok_or(Refusal::NoSecurityClient)?;
-                self.check_offer(&impi, &offer, flow)?;
-                //= TS 33.203 6.1.5: "yes" only over the set of the latest successful authentication
-                let latest = entry.stage == Stage::Current;
-                Ok(Checked {
-                    impi,
-                    offer: Some(offer),
-                    integrity_protected: if latest { "yes" } else { "no" },
-                })
+            Stage::Current | Stage::Old => self.check_established(request, flow, entry),
+        }
+    }
+
+    /// A REGISTER over a set that a registration has confirmed.
+    fn check_established(&self, request: &Message, flow: Flow, entry: &SetEntry) -> Result<Checked, Refusal> {
+        let device = entry.device.clone();
+        let (failed, responds) = match self.answer_to_challenge(request, &device) {
+            Answer::None => (None, false),
+            Answer::Response => return Err(Refusal::WrongSet),
+            Answer::Failure { of, with_response } => {
+                (self.sets.get(of).filter(|temporary| !temporary.initial).map(|_| of), with_response)
             }
+        };
+        let offer = security_client(request)?.ok_or(Refusal::NoSecurityClient)?;
+        self.check_offer(&device, &offer, flow)?;
+        //= TS 33.203 6.1.5: "yes" without a response over the set of the latest successful authentication
+        let latest = entry.stage == Stage::Current && !responds;
+        let integrity_protected = if latest { "yes" } else { "no" };
+        Ok(Checked { device, offer: Some(offer), integrity_protected, failed })
+    }
+
+    fn answer_to_challenge(&self, request: &Message, device: &Device) -> Answer {
+        let Some((of, entry)) = self.sets.attempt_of(device).and_then(|id| Some((id, self.sets.get(id)?)))
+        else {
+            return Answer::None;
+        };
+        let Some(Ok(credentials)) = request.authorization() else { return Answer::None };
+        let with_response = credentials.has_response();
+        match (credentials.nonce == *entry.nonce, credentials.auts.is_some()) {
+            (false, _) => Answer::None,
+            (true, false) if with_response => Answer::Response,
+            (true, _) => Answer::Failure { of, with_response },
         }
     }
 
     /// Whether a set could be made of this offer (`spec/03` section 5).
-    fn check_offer(&self, impi: &Impi, offer: &SecurityClient, flow: Flow) -> Result<(), Refusal> {
+    fn check_offer(&self, device: &Device, offer: &SecurityClient, flow: Flow) -> Result<(), Refusal> {
         self.config.policy.choose(offer).map_err(Refusal::BadSecurityClient)?;
         let client = SocketAddr::new(flow.remote.ip(), offer.setup().port_c.get());
         //= TS 33.203 7.2: the pair of UE address and protected client port is not in use
-        let taken = self.sets.find(client).filter(|set| Some(*set) != self.sets.attempt_of(impi));
+        let taken = self.sets.find(client).filter(|set| Some(*set) != self.sets.attempt_of(device));
         if taken.is_some() {
             return Err(Refusal::PortInUse);
         }
-        if !self.sets.has_room(impi) {
+        if !self.sets.has_room(device) {
             return Err(Refusal::TooManySets);
         }
         if self.sets.len() >= self.config.limits.sets {
@@ -183,34 +224,17 @@ impl PCscf {
             draft.set(Name::Authorization, marked);
         }
         // The user part marks the terminating direction.
-        draft.push_front(Name::Path, format!("<sip:term@{};lr>", self.config.mw));
+        let outbound = if checked.device.flow.is_some() { ";ob" } else { "" };
+        draft.push_front(Name::Path, format!("<sip:term@{};lr{outbound}>", self.config.mw));
         draft.push(Name::PVisitedNetworkId, sip::text::quote(&self.config.network));
-        let icid = self.token();
-        draft.push(
-            Name::PChargingVector,
-            format!("icid-value={icid};orig-ioi={}", sip::text::quote(&self.config.network)),
-        );
+        draft.push(Name::PChargingVector, self.charging_vector());
         draft.set(Name::MaxForwards, routing::max_forwards(request)?.to_string());
-        let branch = branch(self.rng.next_u64(), self.rng.next_u64());
-        Ok(self.with_via(&mut draft, &branch, to))
-    }
-
-    /// Puts our Via on top, for UDP or, where the request is too large for it, TCP.
-    fn with_via(&self, draft: &mut Draft<'_>, branch: &str, to: SocketAddr) -> (Message, Flow) {
-        let mw = self.config.mw;
-        let via = |transport: Transport| format!("SIP/2.0/{} {mw};branch={branch}", transport.as_str());
-        draft.push_front(Name::Via, via(Transport::Udp));
-        let message = draft.finish();
-        if message.bytes().len() <= UDP_LIMIT {
-            return (message, Flow::udp(mw, to));
-        }
-        draft.remove_first_value(Name::Via).push_front(Name::Via, via(Transport::Tcp));
-        (draft.finish(), Flow::tcp(SocketAddr::new(mw.ip(), 0), to))
+        Ok(self.toward_mw(&mut draft, to))
     }
 }
 
-/// What a P-CSCF asks of every REGISTER before it looks at who sent it.
-fn check_hop(request: &Message) -> Result<(), Refusal> {
+/// What a P-CSCF asks of every request before it looks at who sent it.
+pub(super) fn check_hop(request: &Message) -> Result<(), Refusal> {
     //= RFC 3329 2.3.1: a first hop that finds another Via below answers 502
     if request.values(Name::Via).count() != 1 {
         return Err(Refusal::NotFirstHop);
@@ -218,6 +242,20 @@ fn check_hop(request: &Message) -> Result<(), Refusal> {
     routing::proxy_require(request, &["sec-agree", "path"])?;
     routing::max_forwards(request)?;
     Ok(())
+}
+
+/// The sender is the one the association was made for (`spec/03` section 5).
+pub(super) fn check_sender(request: &Message, flow: Flow) -> Result<(), Refusal> {
+    let via = request.top_via().map_err(|error| Refusal::Routing(error.into()))?;
+    if via.host.ip().is_some_and(|address| address != flow.remote.ip()) {
+        return Err(Refusal::WrongAddress);
+    }
+    Ok(())
+}
+
+pub(super) fn security_verify(request: &Message) -> Result<SecurityVerify, Refusal> {
+    let echo = SecurityVerify::parse(request.values(Name::SecurityVerify));
+    echo.ok().filter(|_| request.first(Name::SecurityVerify).is_some()).ok_or(Refusal::NoSecurityVerify)
 }
 
 fn security_client(request: &Message) -> Result<Option<SecurityClient>, Refusal> {

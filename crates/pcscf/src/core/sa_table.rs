@@ -7,7 +7,7 @@ use aka::Impi;
 use sec_agree::{Associations, Port, SecurityClient, SecurityServer, Spi, SpiPool};
 use sip::{Instant, Timers};
 
-use super::Output;
+use super::{Device, Output};
 
 /// A set of four security associations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,16 +32,25 @@ pub enum Stage {
     Old,
 }
 
+impl Stage {
+    /// No registration has confirmed it.
+    pub(super) fn is_attempt(self) -> bool {
+        matches!(self, Self::Installing | Self::Temporary)
+    }
+}
+
 /// A set with its security agreement.
 #[derive(Debug)]
 pub(super) struct SetEntry {
-    pub(super) impi: Impi,
+    pub(super) device: Device,
     pub(super) associations: Associations,
     pub(super) stage: Stage,
     pub(super) client: SecurityClient,
     pub(super) server: SecurityServer,
     /// The REGISTER that led to it was not protected.
     pub(super) initial: bool,
+    /// Of the challenge that led to it.
+    pub(super) nonce: Box<str>,
     installed: Instant,
     expires: Instant,
     /// The UE has sent over it since it became current.
@@ -50,18 +59,20 @@ pub(super) struct SetEntry {
 
 /// What a new set is made of.
 pub(super) struct NewSet {
-    pub(super) impi: Impi,
+    pub(super) device: Device,
     pub(super) associations: Associations,
     pub(super) client: SecurityClient,
     pub(super) server: SecurityServer,
     pub(super) initial: bool,
+    pub(super) nonce: Box<str>,
 }
 
-/// All sets, found by the UE's client port and by subscriber; and the SPIs and deadlines they hold.
+/// All sets, found by the UE's ports and by subscriber; and the SPIs and deadlines they hold.
 #[derive(Debug)]
 pub(super) struct SaTable {
     sets: HashMap<SetId, SetEntry>,
     by_client: HashMap<SocketAddr, SetId>,
+    by_server: HashMap<SocketAddr, Vec<SetId>>,
     by_impi: HashMap<Impi, Vec<SetId>>,
     deadlines: BTreeSet<(Instant, SetId)>,
     spis: SpiPool,
@@ -72,14 +83,17 @@ pub(super) struct SaTable {
 const KERNEL_MARGIN: Duration = Duration::from_secs(60);
 //= TS 24.229 5.2.2: the lifetime of a set is the registration's and 30 seconds
 const REGISTRATION_MARGIN: Duration = Duration::from_secs(30);
-//= TS 33.203 7.1: at most three sets: old, current, temporary
+//= TS 33.203 7.1: at most three sets for each contact of an IMPI: old, current, temporary
 const MAX_SETS: usize = 3;
+/// Contacts that one private identity may have sets for at once.
+const MAX_DEVICES: usize = 4;
 
 impl SaTable {
     pub(super) fn new(spis: SpiPool) -> Self {
         Self {
             sets: HashMap::new(),
             by_client: HashMap::new(),
+            by_server: HashMap::new(),
             by_impi: HashMap::new(),
             deadlines: BTreeSet::new(),
             spis,
@@ -104,27 +118,57 @@ impl SaTable {
         self.by_client.get(&client).copied()
     }
 
-    pub(super) fn of(&self, impi: &Impi) -> impl Iterator<Item = (SetId, &SetEntry)> {
-        let ids = self.by_impi.get(impi).map(Vec::as_slice).unwrap_or_default();
+    /// The sets that end at this server port of a UE.
+    pub(super) fn at_server(&self, server: SocketAddr) -> impl Iterator<Item = (SetId, &SetEntry)> {
+        self.entries(self.by_server.get(&server))
+    }
+
+    pub(super) fn of_impi(&self, impi: &Impi) -> impl Iterator<Item = (SetId, &SetEntry)> {
+        self.entries(self.by_impi.get(impi))
+    }
+
+    pub(super) fn of(&self, device: &Device) -> impl Iterator<Item = (SetId, &SetEntry)> {
+        self.of_impi(&device.impi).filter(move |(_, entry)| entry.device == *device)
+    }
+
+    fn entries(&self, ids: Option<&Vec<SetId>>) -> impl Iterator<Item = (SetId, &SetEntry)> {
+        let ids = ids.map(Vec::as_slice).unwrap_or_default();
         ids.iter().filter_map(|id| Some((*id, self.sets.get(id)?)))
     }
 
     /// The set of an attempt that is under way.
-    pub(super) fn attempt_of(&self, impi: &Impi) -> Option<SetId> {
-        let attempt = |stage| matches!(stage, Stage::Installing | Stage::Temporary);
-        self.of(impi).find(|(_, entry)| attempt(entry.stage)).map(|(id, _)| id)
+    pub(super) fn attempt_of(&self, device: &Device) -> Option<SetId> {
+        self.of(device).find(|(_, entry)| entry.stage.is_attempt()).map(|(id, _)| id)
     }
 
-    /// Whether the subscriber may have one more set besides those that are not an attempt.
-    pub(super) fn has_room(&self, impi: &Impi) -> bool {
-        let kept =
-            self.of(impi).filter(|(_, entry)| matches!(entry.stage, Stage::Current | Stage::Old)).count();
-        kept < MAX_SETS
+    /// The set of the latest success, and the one before it.
+    pub(super) fn kept(&self, device: &Device, stage: Stage) -> Option<(SetId, &SetEntry)> {
+        self.of(device).find(|(_, entry)| entry.stage == stage)
     }
 
-    /// Client ports of ours that a set between these two addresses uses.
-    pub(super) fn ports_in_use(&self, impi: &Impi) -> Vec<u16> {
-        self.of(impi).map(|(_, entry)| entry.associations.pc_to_us.source.port()).collect()
+    /// What a request to the UE goes over: the old set until the UE has sent over the new one, unless the old one
+    /// ends before the request could be answered.
+    //= TS 33.203 7.4.2a
+    pub(super) fn sending(&self, now: Instant, device: &Device) -> Option<(SetId, &SetEntry)> {
+        let current = self.kept(device, Stage::Current);
+        if current.is_some_and(|(_, entry)| entry.used) {
+            return current;
+        }
+        let old = self.kept(device, Stage::Old).filter(|(_, old)| old.expires > now + give_up());
+        old.or(current)
+    }
+
+    /// Whether the device may have one more set besides those that are not an attempt.
+    pub(super) fn has_room(&self, device: &Device) -> bool {
+        let kept = |entry: &SetEntry| !entry.stage.is_attempt();
+        let of_device = self.of(device).filter(|(_, entry)| kept(entry)).count();
+        let of_others = self.of_impi(&device.impi).filter(|(_, entry)| entry.device != *device).count();
+        of_device < MAX_SETS && of_others <= (MAX_DEVICES - 1) * MAX_SETS
+    }
+
+    /// Client ports of ours that a set between us and this UE uses.
+    pub(super) fn ports_in_use(&self, server: SocketAddr) -> Vec<u16> {
+        self.at_server(server).map(|(_, entry)| entry.associations.pc_to_us.source.port()).collect()
     }
 
     pub(super) fn reserve_spi(&mut self, spi: Spi) {
@@ -154,17 +198,19 @@ impl SaTable {
         let id = SetId(self.last);
         let expires = now + await_auth;
         self.by_client.insert(new.associations.uc_to_ps.source, id);
-        self.by_impi.entry(new.impi.clone()).or_default().push(id);
+        self.by_server.entry(new.associations.pc_to_us.destination).or_default().push(id);
+        self.by_impi.entry(new.device.impi.clone()).or_default().push(id);
         self.deadlines.insert((expires, id));
-        let NewSet { impi, associations, client, server, initial } = new;
+        let NewSet { device, associations, client, server, initial, nonce } = new;
         let stage = Stage::Installing;
         let entry = SetEntry {
-            impi,
+            device,
             associations,
             stage,
             client,
             server,
             initial,
+            nonce,
             installed: now,
             expires,
             used: false,
@@ -184,9 +230,9 @@ impl SaTable {
     pub(super) fn promote(&mut self, now: Instant, id: SetId, expires: u32) -> (Vec<SetId>, Option<Output>) {
         let Some(entry) = self.sets.get_mut(&id) else { return (Vec::new(), None) };
         entry.stage = Stage::Current;
-        let (initial, impi) = (entry.initial, entry.impi.clone());
+        let (initial, device) = (entry.initial, entry.device.clone());
         let others: Vec<SetId> =
-            self.of(&impi).map(|(other, _)| other).filter(|other| *other != id).collect();
+            self.of(&device).map(|(other, _)| other).filter(|other| *other != id).collect();
         let current = |other: &SetId| self.sets.get(other).is_some_and(|entry| entry.stage == Stage::Current);
         //= TS 33.203 7.4.2a: an unprotected initial registration ends all older sets; else the one used stays
         let kept = if initial { None } else { others.iter().copied().find(current) };
@@ -212,6 +258,14 @@ impl SaTable {
         self.move_deadline(now, id, (now + give_up()).min(current))
     }
 
+    /// Shortens a set to a registration that the network has shortened to `expires` seconds.
+    //= TS 33.203 6.1.4
+    pub(super) fn shorten(&mut self, now: Instant, id: SetId, expires: u32) -> Option<Output> {
+        let current = self.sets.get(&id)?.expires;
+        let shortened = now + registration_life(expires);
+        if shortened < current { self.move_deadline(now, id, shortened) } else { None }
+    }
+
     /// The UE has sent over this set. Its first message over a new current set ends the old one.
     //= TS 24.229 5.2.2: the old set is kept for 64*T1 once the new one is used
     pub(super) fn used(&mut self, now: Instant, id: SetId) -> Option<Output> {
@@ -220,8 +274,8 @@ impl SaTable {
             return None;
         }
         entry.used = true;
-        let impi = entry.impi.clone();
-        let old = self.of(&impi).find(|(_, entry)| entry.stage == Stage::Old)?.0;
+        let device = entry.device.clone();
+        let old = self.kept(&device, Stage::Old)?.0;
         self.end_soon(now, old)
     }
 
@@ -229,12 +283,8 @@ impl SaTable {
         let entry = self.sets.remove(&id)?;
         self.by_client.remove(&entry.associations.uc_to_ps.source);
         self.deadlines.remove(&(entry.expires, id));
-        if let Some(ids) = self.by_impi.get_mut(&entry.impi) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.by_impi.remove(&entry.impi);
-            }
-        }
+        forget(&mut self.by_impi, &entry.device.impi, id);
+        forget(&mut self.by_server, &entry.associations.pc_to_us.destination, id);
         self.give_back((entry.associations.uc_to_ps.spi, entry.associations.us_to_pc.spi));
         Some(entry)
     }
@@ -255,6 +305,15 @@ impl SaTable {
         entry.expires = expires;
         let lifetime = (expires - now) + KERNEL_MARGIN;
         Some(Output::ExtendSas { associations: entry.associations, age: now - entry.installed, lifetime })
+    }
+}
+
+fn forget<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<SetId>>, key: &K, id: SetId) {
+    if let Some(ids) = index.get_mut(key) {
+        ids.retain(|other| *other != id);
+        if ids.is_empty() {
+            index.remove(key);
+        }
     }
 }
 

@@ -219,6 +219,15 @@ impl Transactions {
         }
     }
 
+    /// Forgets a request as if it had never come: nothing answers it, and a repetition is new.
+    pub fn discard(&mut self, id: ServerId) {
+        let Some(server) = self.servers.remove(&id) else { return };
+        self.server_keys.remove(&server.key);
+        if let Some(at) = server.armed {
+            self.timers.remove(&(at, Owner::Server(id)));
+        }
+    }
+
     /// The shell could not send on this flow: its client transactions end (RFC 3261 8.1.3.1).
     pub fn transport_failed(&mut self, _now: Instant, flow: &Flow) {
         for id in self.by_flow.get(flow).cloned().unwrap_or_default() {
