@@ -26,6 +26,17 @@ pub(crate) struct Binding {
     pub(crate) ends: Instant,
     /// What happened to it last.
     pub(crate) event: ContactEvent,
+    /// The network wants this contact authenticated again.
+    pub(crate) demand: Option<Demand>,
+}
+
+/// A re-authentication the network wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Demand {
+    /// Seconds the UE has.
+    pub(crate) expires: u32,
+    /// How often it is repeated before silence ends the contact.
+    pub(crate) repeats: u8,
 }
 
 impl Binding {
@@ -48,6 +59,7 @@ impl Binding {
             until,
             ends: until + margin,
             event: ContactEvent::Registered,
+            demand: None,
         }
     }
 

@@ -16,6 +16,17 @@ pub enum Reauthenticate {
     Never,
 }
 
+/// What becomes of a UE that does not authenticate again in the time the network gave it.
+//= TS 33.203 6.1.4
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unanswered {
+    /// It is de-registered.
+    #[default]
+    Deregister,
+    /// It is told again, this often, with the same time; then it is de-registered.
+    NotifyAgain { times: u8 },
+}
+
 /// The S-CSCF's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -30,6 +41,9 @@ pub struct Config {
     /// Offer qop="auth". Off by default: known phones fail on it (`spec/02` section 6).
     pub qop: bool,
     pub reauthenticate: Reauthenticate,
+    pub unanswered: Unanswered,
+    /// Vectors asked for at once. More than one saves questions, and ages: 1 is safe where S-CSCFs change.
+    pub vectors_per_request: u32,
     /// Seconds; a shorter wish is answered with 423.
     pub min_expires: u32,
     /// Seconds; a longer wish is shortened.
@@ -74,6 +88,8 @@ impl Config {
             algorithm: DigestAlgorithm::AkaV1Md5,
             qop: false,
             reauthenticate: Reauthenticate::Always,
+            unanswered: Unanswered::Deregister,
+            vectors_per_request: 1,
             min_expires: 60,
             max_expires: 600_000,
             default_expires: 3600,

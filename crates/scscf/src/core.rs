@@ -2,12 +2,14 @@
 
 mod bind;
 mod carry_out;
+mod command;
 mod decide;
 mod event;
 mod lifetime;
 mod notify;
 mod subscribe;
 
+pub use command::{Command, CommandError, CommandId, Done, Initiator, Removal, User};
 pub use event::{Deregistration, Event, SubscriptionEnd};
 
 use crate::challenge::Attempt;
@@ -15,6 +17,7 @@ use crate::register::Register;
 use crate::registrar::{RegisteredUser, Registrar};
 use crate::subscribe::Subscribe;
 use crate::subscriptions::{SubscriptionId, Subscriptions};
+use crate::vectors::Vectors;
 use crate::{Config, Refusal, answer};
 use aka::{Impi, Impu};
 use cx::{ServerAssignmentRequest, ServerAssignmentType};
@@ -34,6 +37,7 @@ pub enum Input {
     Received { flow: Flow, message: Message },
     CxAnswer { id: CxId, answer: Result<cx::Answer, cx::LinkError> },
     TransportFailed { flow: Flow },
+    Command { id: CommandId, command: Command },
     Timeout,
 }
 
@@ -46,6 +50,11 @@ pub enum Output {
         request: cx::Request,
     },
     Event(Event),
+    /// The result of a command.
+    Done {
+        id: CommandId,
+        result: Result<Done, CommandError>,
+    },
     /// Nothing more now; call again at this instant at the latest.
     WaitUntil(Option<Instant>),
 }
@@ -66,7 +75,11 @@ enum Pending {
         attempt: u64,
         resync: bool,
     },
-    Register(Register),
+    Register {
+        register: Register,
+        /// The registration was ended meanwhile.
+        cancelled: bool,
+    },
     Deregister(Register),
     /// The answer changes nothing.
     Report,
@@ -79,6 +92,7 @@ pub struct Scscf {
     rng: ChaCha20Rng,
     transactions: Transactions,
     attempts: HashMap<Impi, Attempt>,
+    vectors: Vectors,
     registrar: Registrar,
     subscriptions: Subscriptions,
     /// The NOTIFYs that wait for their answers.
@@ -97,6 +111,7 @@ impl Scscf {
             rng: ChaCha20Rng::from_seed(seed),
             transactions: Transactions::new(config.limits.transactions),
             attempts: HashMap::new(),
+            vectors: Vectors::new(config.limits.challenges),
             registrar: Registrar::default(),
             subscriptions: Subscriptions::default(),
             notifies: HashMap::new(),
@@ -114,6 +129,7 @@ impl Scscf {
             Input::Received { flow, message } => self.received(now, flow, message),
             Input::CxAnswer { id, answer } => self.cx_answer(now, id, answer),
             Input::TransportFailed { flow } => self.transactions.transport_failed(now, &flow),
+            Input::Command { id, command } => self.command(now, id, command),
             Input::Timeout => {}
         }
         self.run_timers(now);
@@ -204,6 +220,8 @@ impl Scscf {
     //= TS 33.203 6.1.2.2
     fn report(&mut self, kind: ServerAssignmentType, impi: &Impi, impu: &Impu) {
         if !self.registrar.is_registered(impu) {
+            // The HSS forgets that we serve the user: the next vectors may go to another S-CSCF.
+            self.vectors.forget(impi);
             let request = self.assignment(kind, impi, impu);
             self.ask(cx::Request::Sar(request), Pending::Report);
         }

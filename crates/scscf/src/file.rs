@@ -1,6 +1,7 @@
 //! The configuration file of the S-CSCF.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use aka::DigestAlgorithm;
 use cx::ServerName;
@@ -8,7 +9,10 @@ use cx::peer::PeerFile;
 use node::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, Reauthenticate};
+use crate::{Config, Reauthenticate, Unanswered};
+
+/// More would age before they are used.
+const MOST_VECTORS: u32 = 16;
 
 /// As written in TOML. Holds no secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +35,19 @@ pub struct File {
     /// Challenge every re-registration.
     #[serde(default = "yes")]
     pub reauthenticate: bool,
+    /// How often a UE that does not authenticate again when the network wants it is told so again, before it is
+    /// de-registered.
+    #[serde(default)]
+    pub reauthentication_repeats: u8,
+    /// Vectors asked of the HSS at once.
+    #[serde(default = "one")]
+    pub vectors_per_request: u32,
+    /// Seconds a UE has to answer a challenge.
+    #[serde(default = "reg_await_auth")]
+    pub reg_await_auth: u64,
+    /// Seconds a registration is kept longer than the UE was told.
+    #[serde(default = "expiry_margin")]
+    pub expiry_margin: u64,
     #[serde(default = "min_expires")]
     pub min_expires: u32,
     #[serde(default = "max_expires")]
@@ -45,6 +62,18 @@ fn digest_algorithm() -> String {
 
 fn yes() -> bool {
     true
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn reg_await_auth() -> u64 {
+    240
+}
+
+fn expiry_margin() -> u64 {
+    30
 }
 
 fn min_expires() -> u32 {
@@ -62,11 +91,25 @@ impl File {
         let algorithm = self.digest_algorithm.parse();
         let algorithm = algorithm
             .map_err(|_| bad("digest_algorithm", &self.digest_algorithm, "AKAv1-MD5 or AKAv2-MD5"))?;
+        if !(1..=MOST_VECTORS).contains(&self.vectors_per_request) {
+            let value = self.vectors_per_request.to_string();
+            return Err(bad("vectors_per_request", &value, "1 to 16"));
+        }
+        if self.reg_await_auth == 0 {
+            return Err(bad("reg_await_auth", "0", "at least 1 second"));
+        }
         Ok(Config {
             trusted_peers: self.trusted_peers.clone(),
             algorithm,
             qop: self.qop,
             reauthenticate: if self.reauthenticate { Reauthenticate::Always } else { Reauthenticate::Never },
+            unanswered: match self.reauthentication_repeats {
+                0 => Unanswered::Deregister,
+                times => Unanswered::NotifyAgain { times },
+            },
+            vectors_per_request: self.vectors_per_request,
+            reg_await_auth: Duration::from_secs(self.reg_await_auth),
+            expiry_margin: Duration::from_secs(self.expiry_margin),
             min_expires: self.min_expires,
             max_expires: self.max_expires.max(self.min_expires),
             visited_networks: self.visited_networks.clone(),

@@ -21,8 +21,12 @@ mod registrar;
 pub mod shell;
 mod subscribe;
 mod subscriptions;
+mod vectors;
 
-pub use self::core::{CxId, Deregistration, Event, Input, Output, Scscf, SubscriptionEnd};
-pub use config::{Config, Limits, Reauthenticate};
+pub use self::core::{
+    Command, CommandError, CommandId, CxId, Deregistration, Done, Event, Initiator, Input, Output, Removal,
+    Scscf, SubscriptionEnd, User,
+};
+pub use config::{Config, Limits, Reauthenticate, Unanswered};
 pub use refusal::Refusal;
 pub use registrar::{RegisteredContact, RegisteredUser};

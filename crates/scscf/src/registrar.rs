@@ -155,19 +155,11 @@ impl Registrar {
     }
 
     pub(crate) fn list(&self, now: Instant) -> impl Iterator<Item = RegisteredUser> {
-        self.users.iter().map(move |(impi, user)| RegisteredUser {
-            impi: impi.clone(),
-            associated: user.associated.clone(),
-            contacts: user
-                .bindings
-                .iter()
-                .map(|binding| RegisteredContact {
-                    contact: binding.contact.clone(),
-                    path: binding.path.clone(),
-                    remaining: binding.until - now,
-                })
-                .collect(),
-        })
+        self.users.iter().map(move |(impi, user)| user.listed(impi, now))
+    }
+
+    pub(crate) fn listed(&self, impi: &Impi, now: Instant) -> Option<RegisteredUser> {
+        self.users.get(impi).map(|user| user.listed(impi, now))
     }
 }
 
@@ -180,6 +172,16 @@ impl Registration {
             Wish::Unbind(None) => true,
             Wish::Query => false,
         })
+    }
+
+    fn listed(&self, impi: &Impi, now: Instant) -> RegisteredUser {
+        let contacts = self.bindings.iter().map(|binding| RegisteredContact {
+            contact: binding.contact.clone(),
+            path: binding.path.clone(),
+            remaining: binding.until - now,
+        });
+        let associated = self.associated.clone();
+        RegisteredUser { impi: impi.clone(), associated, contacts: contacts.collect() }
     }
 
     pub(crate) fn binding(&self, number: u64) -> Option<&Binding> {

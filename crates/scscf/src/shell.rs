@@ -71,6 +71,7 @@ impl SipCore for Scscf {
                 Output::Cx { id, request } => return Want::Ask(id, request),
                 Output::WaitUntil(deadline) => return Want::Wait(deadline),
                 Output::Event(event) => log(&event),
+                Output::Done { .. } => {}
             }
         }
     }
@@ -85,6 +86,9 @@ fn log(event: &Event) {
         }
         Event::Refreshed { impi, impu, expires } => tracing::info!(%impi, %impu, expires, "refreshed"),
         Event::Deregistered { impi, impu, cause } => tracing::info!(%impi, %impu, ?cause, "de-registered"),
+        Event::ReauthenticationDemanded { impi, impu, expires } => {
+            tracing::info!(%impi, %impu, expires, "must authenticate again");
+        }
         Event::ContactRemoved { impi, impu } => tracing::info!(%impi, %impu, "one contact removed"),
         Event::Subscribed { impu, subscriber, expires } => {
             tracing::info!(%impu, subscriber, expires, "subscribed to the reg event");

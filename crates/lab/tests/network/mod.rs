@@ -296,7 +296,7 @@ impl Network {
                         let answer = self.ask("S-CSCF", request);
                         self.push(self.now + self.wire.cx_latency, Happening::ToSCscf { id, answer });
                     }
-                    scscf::Output::Event(_) => {}
+                    scscf::Output::Event(_) | scscf::Output::Done { .. } => {}
                     scscf::Output::WaitUntil(deadline) => break deadline,
                 }
             },

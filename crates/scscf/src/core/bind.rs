@@ -77,6 +77,7 @@ impl Scscf {
         }
         if user.bindings.is_empty() {
             self.registrar.remove(impi);
+            self.vectors.forget(impi);
         }
         Notice { audience, news, full: false }
     }

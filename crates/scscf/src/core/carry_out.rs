@@ -37,7 +37,7 @@ impl Scscf {
                     ServerAssignmentType::Registration
                 };
                 let request = self.assignment(kind, &register.impi, &register.impu);
-                self.ask(cx::Request::Sar(request), Pending::Register(register));
+                self.ask(cx::Request::Sar(request), Pending::Register { register, cancelled: false });
             }
             Step::Refresh => self.refresh(now, register),
             Step::Deregister => {
@@ -58,8 +58,7 @@ impl Scscf {
             (None, _) => {}
             (Some(Pending::Vector { register, attempt, resync }), answer) => {
                 let vector = match answer {
-                    // One vector was asked for; more would only age here, and are dropped unused.
-                    Ok(Answer::Maa(Ok(auth))) => auth.vectors.into_iter().next().ok_or(Refusal::HssFailed),
+                    Ok(Answer::Maa(Ok(auth))) => self.batch_came(&register.impi, attempt, auth.vectors),
                     Ok(Answer::Maa(Err(_))) if resync => Err(Refusal::HssRefused),
                     Ok(Answer::Maa(Err(failure))) => Err(refusal_of(&failure)),
                     Ok(_) => Err(Refusal::HssFailed),
@@ -73,7 +72,10 @@ impl Scscf {
                 }
                 self.vector_came(now, register, attempt, vector);
             }
-            (Some(Pending::Register(register)), answer) => match assignment(answer) {
+            (Some(Pending::Register { register, cancelled: true }), _) => {
+                self.refuse(now, &register, Refusal::Superseded);
+            }
+            (Some(Pending::Register { register, .. }), answer) => match assignment(answer) {
                 Ok(assignment) => self.registered_at_hss(now, register, &assignment),
                 Err(refusal) => self.refuse(now, &register, refusal),
             },
@@ -114,16 +116,40 @@ impl Scscf {
         if resync.is_some() {
             self.event(Event::Resynchronising { impi: register.impi.clone() });
         }
+        let number = self.next_attempt;
+        if resync.is_some() {
+            // Vectors the card would refuse too.
+            self.vectors.forget(&register.impi);
+        } else if let Some(vector) = self.vectors.take(&register.impi) {
+            return self.vector_came(now, register, number, Ok(vector));
+        }
         let request = MultimediaAuthRequest {
             impi: register.impi.clone(),
             impu: register.impu.clone(),
             server_name: self.config.server_name.clone(),
-            items: 1,
+            items: self.config.vectors_per_request.max(1),
             scheme: AuthScheme::DigestAka,
             resync,
         };
-        let (attempt, resync) = (self.next_attempt, resync.is_some());
+        let (attempt, resync) = (number, resync.is_some());
         self.ask(cx::Request::Mar(request), Pending::Vector { register, attempt, resync });
+    }
+
+    /// The first vector of a batch; the rest waits. More than were asked for would only age here, and those of an
+    /// attempt that was replaced are older than what its successor uses.
+    fn batch_came(
+        &mut self,
+        impi: &Impi,
+        number: u64,
+        vectors: Vec<AuthVector>,
+    ) -> Result<AuthVector, Refusal> {
+        let wanted = usize::try_from(self.config.vectors_per_request.max(1)).unwrap_or(usize::MAX);
+        let mut batch = vectors.into_iter().take(wanted);
+        let first = batch.next().ok_or(Refusal::HssFailed)?;
+        if self.attempts.get(impi).is_some_and(|attempt| attempt.number == number) {
+            self.vectors.replace(impi, batch);
+        }
+        Ok(first)
     }
 
     fn vector_came(

@@ -109,9 +109,12 @@ impl Scscf {
         if is_bound { Step::Deregister } else { Step::Refuse(Refusal::NotBound) }
     }
 
-    /// Whether the REGISTER would only prolong: a new contact is challenged whatever the policy.
+    /// Whether the REGISTER would only prolong. A new contact is challenged whatever the policy, and one the network
+    /// wants authenticated again.
     fn is_bound(&self, register: &Register, contact: &Contact) -> bool {
         let user = self.registrar.user(&register.impi);
-        user.is_some_and(|user| user.bindings.iter().any(|binding| binding.is_same(contact)))
+        user.is_some_and(|user| {
+            user.bindings.iter().any(|binding| binding.demand.is_none() && binding.is_same(contact))
+        })
     }
 }

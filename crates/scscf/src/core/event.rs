@@ -31,6 +31,12 @@ pub enum Event {
         impu: Impu,
         cause: Deregistration,
     },
+    /// The network wants the user authenticated again within this many seconds.
+    ReauthenticationDemanded {
+        impi: Impi,
+        impu: Impu,
+        expires: u32,
+    },
     /// One contact went, others of the user stay.
     ContactRemoved {
         impi: Impi,
@@ -67,6 +73,8 @@ pub enum Event {
 pub enum Deregistration {
     User,
     Expiry,
+    Operator,
+    Hss,
 }
 
 /// Why a subscription is gone.

@@ -53,7 +53,12 @@ impl Scscf {
     /// reg-await-auth, or the memory of a spent nonce, is over.
     fn attempt_ended(&mut self, now: Instant, impi: Impi) {
         let Some(mut attempt) = self.attempts.remove(&impi) else { return };
-        let State::Waiting(challenge) = attempt.state else { return };
+        let State::Waiting(challenge) = attempt.state else {
+            if self.registrar.user(&impi).is_none() {
+                self.vectors.forget(&impi);
+            }
+            return;
+        };
         let impu = attempt.impu.clone();
         attempt.state = State::Spent { nonce: challenge.nonce };
         attempt.deadline = None;
@@ -65,6 +70,9 @@ impl Scscf {
     }
 
     fn binding_expired(&mut self, now: Instant, impi: &Impi, number: u64) {
+        if self.demand_again(now, impi, number) {
+            return;
+        }
         let Some(user) = self.registrar.user(impi).filter(|user| user.binding(number).is_some()) else {
             return;
         };

@@ -24,11 +24,12 @@ pub(super) struct Notice {
 }
 
 impl Scscf {
-    /// Tells all who watch. A subscription ends with the last contact of what it watches: one that stayed active then
+    /// Tells all who watch, and says how many they are. A subscription ends with the last contact of what it watches: one that stayed active then
     /// confuses UEs.
-    pub(super) fn tell(&mut self, now: Instant, notice: &Notice) {
+    pub(super) fn tell(&mut self, now: Instant, notice: &Notice) -> usize {
+        let mut told = 0;
         if notice.news.is_empty() {
-            return;
+            return told;
         }
         let comes_back = notice.news.iter().any(|news| news.event == ContactEvent::Deactivated);
         let reason = if comes_back { EndReason::Deactivated } else { EndReason::NoResource };
@@ -43,7 +44,9 @@ impl Scscf {
                 subscription.end(reason);
             }
             self.notify(now, id);
+            told += 1;
         }
+        told
     }
 
     /// Sends what is due, unless the last NOTIFY is still on its way.

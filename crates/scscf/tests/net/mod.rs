@@ -5,14 +5,14 @@
 pub(crate) mod subscriber;
 
 use aka::{
-    Algorithm, Amf, Auts, DigestAlgorithm, DigestInput, Impi, Impu, IndRange, Isim, IsimFailure, K, Nonce,
-    Opc, Password, QopInput, Rand, Sqn, SqnArray, SqnGenerator,
+    Algorithm, Amf, AuthVector, Auts, DigestAlgorithm, DigestInput, Impi, Impu, IndRange, Isim, IsimFailure,
+    K, Nonce, Opc, Password, QopInput, Rand, Sqn, SqnArray, SqnGenerator,
 };
 use cx::{
     Answer, CxFailure, IdentityType, LinkError, MultimediaAuth, PublicIdentity, Request, ServerAssignment,
     ServerAssignmentType, ServerName, ServiceProfile, UserData,
 };
-use scscf::{Config, CxId, Event, Input, Output, Scscf};
+use scscf::{Command, CommandError, CommandId, Config, CxId, Done, Event, Input, Output, Scscf};
 use sip::{Flow, Instant, Message, Name};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub(crate) const HOME: &str = "ims.mnc001.mcc001.3gppnetwork.org";
 pub(crate) const IMPI: &str = "001010000000001@ims.mnc001.mcc001.3gppnetwork.org";
 pub(crate) const IMPU: &str = "sip:001010000000001@ims.mnc001.mcc001.3gppnetwork.org";
 pub(crate) const TEL: &str = "tel:+4930123";
+
+const PATH: &str = "<sip:term@pcscf.visited.example;lr>, <sip:second.example;lr>";
 
 fn algorithm() -> Algorithm {
     Algorithm::milenage(K::from_bytes([0x46; 16]), Opc::from_bytes([0xcd; 16]))
@@ -31,6 +33,8 @@ pub(crate) struct Hss {
     rands: u64,
     pub(crate) failure: Option<CxFailure>,
     pub(crate) unreachable: bool,
+    /// Vectors in an answer, whatever was asked for.
+    pub(crate) gives: Option<u32>,
     /// Barring of the identity that is registered; the other one stays.
     pub(crate) barred: bool,
 }
@@ -38,7 +42,23 @@ pub(crate) struct Hss {
 impl Hss {
     fn new() -> Self {
         let sqn = SqnGenerator::new(Sqn::default(), IndRange::ALL);
-        Self { algorithm: algorithm(), sqn, rands: 0, failure: None, unreachable: false, barred: false }
+        Self {
+            algorithm: algorithm(),
+            sqn,
+            rands: 0,
+            failure: None,
+            unreachable: false,
+            gives: None,
+            barred: false,
+        }
+    }
+
+    fn vector(&mut self) -> AuthVector {
+        self.rands += 1;
+        let mut rand = [0x23; 16];
+        rand[..8].copy_from_slice(&self.rands.to_be_bytes());
+        let sqn = self.sqn.next().unwrap();
+        self.algorithm.vector(Rand::from_bytes(rand), sqn, Amf::from_hex("8000").unwrap())
     }
 
     fn answer(&mut self, request: &Request) -> Result<Answer, LinkError> {
@@ -56,13 +76,9 @@ impl Hss {
                         Err(_) => return Ok(Answer::Maa(Err(CxFailure::Base(cx::BaseCode::UnableToComply)))),
                     };
                 }
-                self.rands += 1;
-                let mut rand = [0x23; 16];
-                rand[..8].copy_from_slice(&self.rands.to_be_bytes());
-                let sqn = self.sqn.next().unwrap();
-                let amf = Amf::from_hex("8000").unwrap();
-                let vector = self.algorithm.vector(Rand::from_bytes(rand), sqn, amf);
-                Answer::Maa(Ok(MultimediaAuth { vectors: vec![vector] }))
+                let wanted = self.gives.unwrap_or(mar.items);
+                let vectors = (0..wanted).map(|_| self.vector()).collect();
+                Answer::Maa(Ok(MultimediaAuth { vectors }))
             }
             (Request::Sar(_), None) => {
                 let identity = |text: &str, barred| PublicIdentity {
@@ -87,8 +103,12 @@ pub(crate) struct Net {
     pub(crate) hss: Hss,
     pub(crate) card: Isim,
     pub(crate) events: Vec<Event>,
+    /// The RANDs that came with AUTS in MARs.
+    pub(crate) resync_rands: Vec<Rand>,
     /// `MAR`, `MAR+AUTS`, or the Server-Assignment-Type.
     pub(crate) asked: Vec<String>,
+    /// Results of commands.
+    pub(crate) done: Vec<Result<Done, CommandError>>,
     /// The NOTIFYs that left, with their flows.
     pub(crate) notifies: Vec<(Flow, Message)>,
     /// What every NOTIFY is answered with at once; `None`: nothing.
@@ -124,6 +144,8 @@ pub(crate) struct Register {
     pub(crate) authorization: Option<String>,
     pub(crate) protected: Option<&'static str>,
     pub(crate) more: String,
+    /// In the place of the ordinary one.
+    pub(crate) path: Option<&'static str>,
     pub(crate) branch: Option<u64>,
 }
 
@@ -138,6 +160,7 @@ impl Register {
             authorization: Some(credentials("", "response=\"\"")),
             protected: Some("no"),
             more: String::new(),
+            path: None,
             branch: None,
         }
     }
@@ -152,7 +175,7 @@ impl Register {
             format!("Via: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKi{branch}"),
             format!("Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKp{branch}"),
             "Max-Forwards: 68".into(),
-            "Path: <sip:term@pcscf.visited.example;lr>, <sip:second.example;lr>".into(),
+            format!("Path: {}", self.path.unwrap_or(PATH)),
             "Require: path".into(),
             "Supported: path".into(),
             "P-Visited-Network-ID: \"visited.example\"".into(),
@@ -186,7 +209,9 @@ impl Net {
             hss: Hss::new(),
             card: Isim::new(algorithm(), SqnArray::new()),
             events: Vec::new(),
+            resync_rands: Vec::new(),
             asked: Vec::new(),
+            done: Vec::new(),
             notifies: Vec::new(),
             notify_status: Some(200),
             sent: Vec::new(),
@@ -256,8 +281,15 @@ impl Net {
                     }
                 }
                 Output::Event(event) => self.events.push(event),
+                Output::Done { id, result } => {
+                    assert_eq!(id, CommandId(7));
+                    self.done.push(result);
+                }
                 Output::Cx { id, request } => {
                     self.asked.push(name(&request));
+                    if let Request::Mar(mar) = &request {
+                        self.resync_rands.extend(mar.resync.as_ref().map(|(rand, _)| *rand));
+                    }
                     match &mut self.held {
                         Some(held) => held.push((id, request)),
                         None => {
@@ -320,6 +352,12 @@ impl Net {
     pub(crate) fn protected(&mut self, first: &Register, challenge: &Message) -> Register {
         let authorization = Some(self.answer(challenge));
         Register { authorization, protected: Some("yes"), ..first.next() }
+    }
+
+    pub(crate) fn command(&mut self, command: Command) -> Result<Done, CommandError> {
+        self.scscf.handle(self.now, Input::Command { id: CommandId(7), command });
+        assert!(self.drain().is_empty(), "a command answers no request");
+        self.done.pop().unwrap()
     }
 
     pub(crate) fn mars(&self) -> usize {
