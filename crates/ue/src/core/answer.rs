@@ -26,6 +26,7 @@ impl Ue {
         }
         let Some(attempt) = self.attempt.take() else { return };
         let outputs = if attempt.answering {
+            self.last_authorization = attempt.authorization.clone();
             self.sets.promote(now, attempt.is_initial(), expires)
         } else {
             self.sets.give_back(&attempt.offer.setup());

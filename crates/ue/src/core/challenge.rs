@@ -27,7 +27,7 @@ impl Ue {
         let Ok(nonce) = Nonce::decode(&challenge.nonce) else {
             return self.fail(now, Failure::BadChallenge("its nonce holds no RAND and AUTN"));
         };
-        match self.isim.authenticate(&nonce.rand, &nonce.autn) {
+        match self.ask_card(&nonce) {
             Ok(answer) => self.accepted(now, response, &challenge, (algorithm, nonce.rand), answer),
             Err(failure) => self.refused(now, &challenge, algorithm, failure),
         }
@@ -67,7 +67,11 @@ impl Ue {
         };
         attempt.authorization = Some(authorization);
         attempt.distrusted = false;
-        let keys = EspKeys::expand(algorithms, &answer.ck, &answer.ik);
+        let ik = match attempt.fault {
+            Some(fault) => fault.ik(answer.ik),
+            None => answer.ik,
+        };
+        let keys = EspKeys::expand(algorithms, &answer.ck, &ik);
         let (set, lifetime) = self.sets.insert(now, associations, server);
         self.outputs.push_back(Output::InstallSas { set, sas: SaSet::new(associations, keys), lifetime });
         self.step(Step::Challenged { rand, associations: Box::new(associations) });
@@ -76,11 +80,16 @@ impl Ue {
     /// SM7 may leave.
     pub(super) fn sas_installed(&mut self, now: Instant, set: SetId) {
         let known = self.sets.get(set).is_some();
-        let Some(attempt) = self.attempt.as_mut().filter(|_| known) else { return };
-        let Some(authorization) = attempt.authorization.take() else { return };
+        let waiting = self.attempt.as_mut().filter(|attempt| known && !attempt.answering);
+        let Some(attempt) = waiting else { return };
+        let Some(mut authorization) = attempt.authorization.clone() else { return };
         attempt.via = Via::Set(set);
         attempt.answering = true;
-        self.last_authorization = Some(authorization.clone());
+        if let Some(fault) = attempt.fault
+            && let Err(failure) = self.spoil_answer(fault, &mut authorization)
+        {
+            return self.fail(now, failure);
+        }
         self.send_register(now, &authorization);
     }
 

@@ -65,7 +65,13 @@ impl Ue {
             }
         } else if for_attempt && self.attempt.as_ref().is_some_and(|one| one.client == Some(id)) {
             match status {
-                401 => self.challenged(now, &response),
+                401 => {
+                    let response = match self.fault() {
+                        Some(fault) => fault.on_the_way(response),
+                        None => response,
+                    };
+                    self.challenged(now, &response);
+                }
                 200.. => self.answered(now, status, &response),
                 _ => {}
             }

@@ -3,6 +3,7 @@
 mod answer;
 mod challenge;
 mod config;
+mod fault;
 mod incoming;
 mod recovery;
 mod report;
@@ -25,6 +26,7 @@ use sec_agree::{Associations, SaSet, SecurityClient, SpiPool};
 use sip::{ClientId, Flow, Instant, Message, Transactions, Transmit};
 
 pub use self::config::{Config, TransportChoice};
+pub use self::fault::{Fault, UnknownFault};
 use self::recovery::Recovery;
 pub use self::sets::SetId;
 use self::sets::{Sets, Via};
@@ -41,6 +43,8 @@ pub enum Command {
     Move {
         address: IpAddr,
     },
+    /// As `Register`, with one thing done wrong on purpose.
+    Misbehave(Fault),
 }
 
 #[derive(Debug)]
@@ -108,7 +112,7 @@ struct Attempt {
     /// What SM1 went over.
     first_via: Via,
     offer: SecurityClient,
-    /// What answers the challenge, until the kernel has the set.
+    /// What answers the challenge, once the kernel has the set.
     authorization: Option<Box<str>>,
     /// A REGISTER that answers a challenge is under way.
     answering: bool,
@@ -118,6 +122,7 @@ struct Attempt {
     distrusted: bool,
     malformed: u32,
     deadline: Instant,
+    fault: Option<Fault>,
 }
 
 impl Attempt {
@@ -318,8 +323,9 @@ impl Ue {
             self.abandon(&attempt.offer);
         }
         self.step(Step::Failed(failure.clone()));
-        if attempt.is_none_or(|attempt| attempt.command != Command::Deregister) {
-            self.plan_retry(now, &failure);
+        match attempt.map(|attempt| attempt.command) {
+            Some(Command::Deregister | Command::Misbehave(_)) => self.resume(now),
+            _ => self.plan_retry(now, &failure),
         }
     }
 

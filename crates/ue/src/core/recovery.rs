@@ -101,7 +101,11 @@ impl Ue {
                 Some(retry_after.map_or(own, |seconds| Duration::from_secs(seconds.into())))
             }
             // The same identities would be refused again.
-            Failure::Rejected { .. } | Failure::NotRegistered | Failure::Busy | Failure::Moved => None,
+            Failure::Rejected { .. }
+            | Failure::NotRegistered
+            | Failure::Busy
+            | Failure::Moved
+            | Failure::Withheld => None,
             _ => Some(self.recovery.wait(random)),
         };
         match after {
@@ -109,9 +113,13 @@ impl Ue {
                 self.refresh = Some(now + after);
                 self.step(Step::Retrying { after });
             }
-            // What was registered before is still renewed in time.
-            None => self.refresh = self.recovery.renewal.filter(|at| *at > now),
+            None => self.resume(now),
         }
+    }
+
+    /// What was registered before is still renewed in time.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.refresh = self.recovery.renewal.filter(|at| *at > now);
     }
 }
 

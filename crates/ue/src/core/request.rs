@@ -9,7 +9,7 @@ use sip::text::quote;
 use sip::{ClientId, Draft, Instant, Message, Method, Name, Transport};
 
 use super::sets::Via;
-use super::{Attempt, Command, Failure, TransportChoice, Ue};
+use super::{Attempt, Command, Failure, Fault, TransportChoice, Ue};
 
 /// A request over this must not leave by UDP.
 //= RFC 3261 18.1.1
@@ -21,11 +21,16 @@ impl Ue {
         let current = self.sets.current().filter(|_| self.registration.is_some());
         //= TS 33.203 7.4.1a: a UE whose protected requests stay unanswered registers unprotected
         let current = current.filter(|_| !self.recovery.sets_are_lost() || command == Command::Deregister);
+        let fault = match command {
+            Command::Misbehave(fault) => Some(fault),
+            _ => None,
+        };
+        let current = current.filter(|_| fault != Some(Fault::Uncover));
         let via = current.map_or(Via::Clear, |set| Via::Set(set.id));
         let authorization = self.first_authorization(via);
         let expires = match command {
             Command::Deregister => 0,
-            Command::Register | Command::Move { .. } => self.recovery.expires(self.config.expires),
+            _ => self.recovery.expires(self.config.expires),
         };
         let offer = match self.offer() {
             Ok(offer) => offer,
@@ -47,6 +52,7 @@ impl Ue {
             distrusted: false,
             malformed: 0,
             deadline: now + self.config.patience,
+            fault,
         });
         self.send_register(now, &authorization);
     }
@@ -100,7 +106,11 @@ impl Ue {
         let Some(mut attempt) = self.attempt.take() else { return };
         attempt.cseq += 1;
         attempt.deadline = now + self.config.patience;
-        let draft = self.register(&attempt, authorization);
+        let draft = match attempt.fault {
+            None => self.register(&attempt, authorization),
+            Some(Fault::Uncover) => self.uncovered(&attempt),
+            Some(fault) => fault.alter(self.register(&attempt, authorization), &attempt),
+        };
         let client = self.send_request(now, attempt.via, draft).map(|(client, _)| client);
         attempt.client = client;
         self.attempt = Some(attempt);

@@ -101,6 +101,8 @@ pub enum Failure {
     Busy,
     #[error("the UE has moved to another address")]
     Moved,
+    #[error("the UE kept its answer to the challenge back, as it was told")]
+    Withheld,
 }
 
 impl Failure {
