@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sip::header::{Challenge, Credentials, strip_keys, with_integrity_protected};
+use sip::header::{AuthenticationInfo, Challenge, Credentials, strip_keys, with_integrity_protected};
 
 /// Names of parameters as a simple reader finds them: whatever stands before '=' outside quotes, back to a blank, a
 /// comma or the start. Written without the reader under test.
@@ -51,6 +51,7 @@ fuzz_target!(|value: &str| {
     let _ = (Challenge::parse(value), Challenge::parse(&clean));
 
     let _ = Credentials::parse(value);
+    let _ = AuthenticationInfo::parse(value);
     for (mark, count) in [(None, 0), (Some("yes"), 1)] {
         let marked = with_integrity_protected(value, mark);
         let marks = names(&marked).into_iter().filter(|name| name == "integrity-protected").count();

@@ -161,9 +161,7 @@ impl DigestInput<'_> {
 
     /// Whether `received` is the right response, in either case of its hex digits and in constant time.
     pub fn verify(&self, password: &Password, received: &str) -> bool {
-        let expected = self.response(password);
-        let Ok(received) = <[u8; 32]>::try_from(received.as_bytes()) else { return false };
-        lower_case(received).ct_eq(&expected.0).into()
+        self.response(password).matches(received)
     }
 }
 
@@ -174,6 +172,12 @@ pub struct DigestResponse([u8; 32]);
 impl DigestResponse {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Whether `received` is the same, in either case of its hex digits and in constant time.
+    pub fn matches(&self, received: &str) -> bool {
+        let Ok(received) = <[u8; 32]>::try_from(received.as_bytes()) else { return false };
+        lower_case(received).ct_eq(&self.0).into()
     }
 }
 

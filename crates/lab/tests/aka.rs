@@ -5,6 +5,7 @@ mod network;
 
 use aka::{Amf, DigestAlgorithm, ResLength, Sqn, TuakSettings};
 use network::{Network, Node, Options};
+use sip::Name;
 use ue::core::{Command, Step};
 
 fn registers(network: &mut Network) {
@@ -63,5 +64,19 @@ fn aka_11_every_amf_registers() {
     for amf in ["0000", "8000", "b9b9"] {
         let options = Options { amf: Amf::from_hex(amf).unwrap(), ..Options::default() };
         registers(&mut Network::new(&options));
+    }
+}
+
+#[test]
+fn dig_13_rspauth_verifies_from_s_cscf_to_ue() {
+    for (digest, qop) in [(DigestAlgorithm::AkaV1Md5, false), (DigestAlgorithm::AkaV2Md5, true)] {
+        let options = Options { authentication_info: true, digest, qop, ..Options::default() };
+        let mut network = Network::new(&options);
+        registers(&mut network);
+        registers(&mut network);
+        let proofs = network.sent.iter().filter(|sent| {
+            matches!(sent.to, Node::Ue(_)) && sent.message.first(Name::AuthenticationInfo).is_some()
+        });
+        assert_eq!(proofs.count(), 2, "{digest}");
     }
 }

@@ -57,6 +57,9 @@ pub(crate) fn registered(
         //= RFC 5626 6
         draft.push(Name::Require, "outbound");
     }
+    if let Some(info) = &register.authentication_info {
+        draft.push(Name::AuthenticationInfo, info);
+    }
     draft.push(Name::ServiceRoute, service_route(config));
     draft.push(Name::PAssociatedUri, PAssociatedUri::value(&user.associated));
     for contact in contacts {

@@ -52,24 +52,40 @@ impl Challenge {
     pub(crate) fn verify(&self, algorithm: DigestAlgorithm, realm: &str, answer: &Credentials<'_>) -> bool {
         let same_algorithm =
             answer.algorithm.as_deref().is_none_or(|name| name.eq_ignore_ascii_case(algorithm.as_str()));
-        let qop = match answer.qop.as_deref() {
-            None => Ok(None),
-            Some(qop) if qop.eq_ignore_ascii_case("auth") => match (&answer.nc, &answer.cnonce) {
-                (Some(nc), Some(cnonce)) => Ok(Some(QopInput { nc, cnonce })),
-                _ => Err(()),
-            },
-            Some(_) => Err(()),
-        };
-        let (Ok(qop), Some(response)) = (qop, answer.response.as_deref()) else { return false };
-        let input = DigestInput {
-            username: &answer.username,
-            realm,
-            nonce: &self.nonce,
-            uri: &answer.uri,
-            method: "REGISTER",
-            qop,
-        };
+        let input = self.input(realm, answer, "REGISTER");
+        let (Some(input), Some(response)) = (input, answer.response.as_deref()) else { return false };
         same_algorithm && answer.realm == realm && input.verify(&self.password, response)
+    }
+
+    /// The value of Authentication-Info: our proof towards who has answered rightly.
+    //= RFC 2617 3.2.3
+    pub(crate) fn authentication_info(&self, realm: &str, answer: &Credentials<'_>) -> Option<String> {
+        let input = self.input(realm, answer, "")?;
+        let rspauth = input.response(&self.password);
+        Some(match input.qop {
+            Some(QopInput { nc, cnonce }) => {
+                format!("qop=auth, rspauth=\"{rspauth}\", cnonce={}, nc={nc}", sip::text::quote(cnonce))
+            }
+            None => format!("rspauth=\"{rspauth}\""),
+        })
+    }
+
+    /// `None` for a qop that we do not offer, or half of one.
+    fn input<'a>(
+        &'a self,
+        realm: &'a str,
+        answer: &'a Credentials<'_>,
+        method: &'a str,
+    ) -> Option<DigestInput<'a>> {
+        let qop = match answer.qop.as_deref() {
+            None => None,
+            Some(qop) if qop.eq_ignore_ascii_case("auth") => {
+                Some(QopInput { nc: answer.nc.as_deref()?, cnonce: answer.cnonce.as_deref()? })
+            }
+            Some(_) => return None,
+        };
+        let (username, uri) = (&answer.username, &answer.uri);
+        Some(DigestInput { username, realm, nonce: &self.nonce, uri, method, qop })
     }
 }
 

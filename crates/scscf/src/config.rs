@@ -40,6 +40,8 @@ pub struct Config {
     pub algorithm: DigestAlgorithm,
     /// Offer qop="auth". Off by default: known phones fail on it (`spec/02` section 6).
     pub qop: bool,
+    /// Send Authentication-Info with rspauth in the 200. Off by default, as no standard of IMS AKA asks for it.
+    pub authentication_info: bool,
     pub reauthenticate: Reauthenticate,
     pub unanswered: Unanswered,
     /// Vectors asked for at once. More than one saves questions, and ages: 1 is safe where S-CSCFs change.
@@ -87,6 +89,7 @@ impl Config {
             trusted_peers: Vec::new(),
             algorithm: DigestAlgorithm::AkaV1Md5,
             qop: false,
+            authentication_info: false,
             reauthenticate: Reauthenticate::Always,
             unanswered: Unanswered::Deregister,
             vectors_per_request: 1,

@@ -32,6 +32,9 @@ pub struct File {
     pub digest_algorithm: String,
     #[serde(default)]
     pub qop: bool,
+    /// Authentication-Info with rspauth in the 200.
+    #[serde(default)]
+    pub authentication_info: bool,
     /// Challenge every re-registration.
     #[serde(default = "yes")]
     pub reauthenticate: bool,
@@ -102,6 +105,7 @@ impl File {
             trusted_peers: self.trusted_peers.clone(),
             algorithm,
             qop: self.qop,
+            authentication_info: self.authentication_info,
             reauthenticate: if self.reauthenticate { Reauthenticate::Always } else { Reauthenticate::Never },
             unanswered: match self.reauthentication_repeats {
                 0 => Unanswered::Deregister,

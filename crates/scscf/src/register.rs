@@ -51,6 +51,8 @@ pub(crate) struct Register {
     pub(crate) wish: Wish,
     /// integrity-protected="yes"
     pub(crate) protected: bool,
+    /// What the 200 says of the authentication, where it says it.
+    pub(crate) authentication_info: Option<String>,
 }
 
 impl Register {
@@ -58,7 +60,7 @@ impl Register {
     pub(crate) fn read(id: ServerId, message: Message, config: &Config) -> Result<Self, (Message, Refusal)> {
         match Parts::read(&message, config) {
             Ok(Parts { impi, impu, wish, protected }) => {
-                Ok(Self { id, message, impi, impu, wish, protected })
+                Ok(Self { id, message, impi, impu, wish, protected, authentication_info: None })
             }
             Err(refusal) => Err((message, refusal)),
         }

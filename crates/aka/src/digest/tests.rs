@@ -50,6 +50,19 @@ fn dig_1_known_responses() {
     }
 }
 
+/// Computed by hand from the formula: A2 is ":" and the URI.
+#[test]
+fn dig_13_known_rspauth() {
+    let password = password_a(DigestAlgorithm::AkaV1Md5);
+    for (with_qop, expected) in
+        [(false, "26964261c1abaa13206548b64b911ef6"), (true, "cae7bfcdd22912ec0ff1fb31b2a811c5")]
+    {
+        let rspauth = DigestInput { method: "", ..input(NONCE_A, with_qop) }.response(&password);
+        assert_eq!(rspauth.as_str(), expected);
+        assert!(rspauth.matches(&expected.to_uppercase()) && !rspauth.matches(&expected[1..]));
+    }
+}
+
 #[test]
 fn dig_1_akav2_passwords() {
     assert_eq!(*password_a(DigestAlgorithm::AkaV2Md5).0, b"shzt3q8CWaZnCAWqs3WmEQ==");

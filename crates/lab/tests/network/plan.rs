@@ -31,6 +31,7 @@ pub(crate) struct Options {
     pub(crate) amf: Amf,
     pub(crate) digest: DigestAlgorithm,
     pub(crate) qop: bool,
+    pub(crate) authentication_info: bool,
     pub(crate) reauthenticate: scscf::Reauthenticate,
     pub(crate) expires: u32,
     pub(crate) wire: Wire,
@@ -74,6 +75,7 @@ impl Default for Options {
             amf: Amf::from_bytes([0; 2]),
             digest: DigestAlgorithm::AkaV1Md5,
             qop: false,
+            authentication_info: false,
             reauthenticate: scscf::Reauthenticate::Always,
             expires: 600_000,
             wire: Wire::default(),
@@ -178,6 +180,7 @@ impl Options {
             reauthenticate: self.reauthenticate,
             algorithm: self.digest,
             qop: self.qop,
+            authentication_info: self.authentication_info,
             ..scscf::Config::new(ServerName::new(plan::S_CSCF_NAME).unwrap(), plan::HOME_DOMAIN)
         }
     }

@@ -18,7 +18,7 @@ use sip::Instant;
 use sip::reginfo::ContactEvent;
 
 impl Scscf {
-    pub(super) fn register(&mut self, now: Instant, register: Register) {
+    pub(super) fn register(&mut self, now: Instant, mut register: Register) {
         match self.decide(&register) {
             Step::Refuse(refusal) => {
                 if refusal.is_authentication_failure() {
@@ -29,6 +29,7 @@ impl Scscf {
             Step::Challenge => self.begin_challenge(now, register, None),
             Step::Resynchronise(rand, auts) => self.begin_challenge(now, register, Some((rand, auts))),
             Step::Register => {
+                register.authentication_info = self.authentication_info(&register);
                 self.spend(now, &register.impi);
                 let known = self.registrar.holds(&register.impi, &register.impu);
                 let kind = if known {
@@ -256,6 +257,13 @@ impl Scscf {
         let contacts = self.registrar.contacts(&register.impu, now);
         let answer = answer::registered(register, &self.config, user, contacts, &tag);
         self.transactions.respond(now, register.id, answer);
+    }
+
+    /// Made now, while the challenge still knows the password.
+    fn authentication_info(&self, register: &Register) -> Option<String> {
+        let State::Waiting(challenge) = &self.attempts.get(&register.impi)?.state else { return None };
+        let credentials = register.credentials().filter(|_| self.config.authentication_info)?;
+        challenge.authentication_info(&self.config.home_domain, &credentials)
     }
 
     /// The attempt is over without success; the registration, if there is one, is not touched.

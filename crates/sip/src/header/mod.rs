@@ -2,6 +2,7 @@
 
 mod address;
 mod auth;
+mod authentication_info;
 mod challenge;
 mod credentials;
 mod cseq;
@@ -12,6 +13,7 @@ mod via;
 
 pub use address::{Contacts, NameAddr};
 pub use auth::{AuthParam, AuthParams, without_params};
+pub use authentication_info::AuthenticationInfo;
 pub use challenge::{Challenge, KeyParams, strip_keys};
 pub use credentials::{Credentials, with_integrity_protected};
 pub use cseq::CSeq;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use aka::DigestResponse;
+use sip::header::AuthenticationInfo;
 use sip::{Contacts, Instant, Message, Name, Uri};
 
 use super::subscription::retry_after;
@@ -23,6 +25,9 @@ impl Ue {
         if attempt.is_initial() && !attempt.answering {
             // Nobody authenticated the network: such a 200 is worth nothing.
             return self.fail(now, Failure::BadAnswer("a 200 without a challenge"));
+        }
+        if !proves(response, attempt.rspauth.as_ref().filter(|_| attempt.answering)) {
+            return self.fail(now, Failure::BadAnswer("its rspauth is wrong"));
         }
         let Some(attempt) = self.attempt.take() else { return };
         let outputs = if attempt.answering {
@@ -88,6 +93,15 @@ impl Ue {
         let contact = bound.iter().find(|contact| contact.parse_uri().is_ok_and(ours))?;
         contact.expires().or_else(|| response.expires())
     }
+}
+
+/// Whether what Authentication-Info says of the server's knowledge of RES is true. It need not say anything.
+//= RFC 2617 3.2.3
+fn proves(response: &Message, expected: Option<&DigestResponse>) -> bool {
+    let Some(value) = response.first(Name::AuthenticationInfo) else { return true };
+    let Ok(info) = AuthenticationInfo::parse(value) else { return false };
+    let proof = info.rspauth.as_deref().zip(expected);
+    proof.is_none_or(|(rspauth, expected)| expected.matches(rspauth))
 }
 
 /// When to register again.

@@ -54,7 +54,7 @@ impl Ue {
             Err(error) => return self.fail(now, Failure::SecurityAgreement(error)),
         };
         let password = Password::new(algorithm, &answer.res, &answer.ik, &answer.ck);
-        let authorization = self.authorization(challenge, algorithm, &password, None);
+        let (authorization, rspauth) = self.authorization(challenge, algorithm, &password, None);
         if let Some(earlier) = self.sets.remove_temporary(None) {
             self.outputs.push_back(Output::RemoveSas { associations: earlier.associations });
         }
@@ -67,6 +67,7 @@ impl Ue {
         };
         attempt.authorization = Some(authorization);
         attempt.distrusted = false;
+        attempt.rspauth = Some(rspauth);
         let ik = match attempt.fault {
             Some(fault) => fault.ik(answer.ik),
             None => answer.ik,
@@ -123,20 +124,21 @@ impl Ue {
             IsimFailure::SyncFailure(auts) => {
                 attempt.distrusted = false;
                 self.step(Step::SynchronisationFailure);
-                let authorization = self.authorization(challenge, algorithm, &Password::empty(), Some(auts));
+                let (authorization, _) =
+                    self.authorization(challenge, algorithm, &Password::empty(), Some(auts));
                 self.register_again(now, &authorization);
             }
         }
     }
 
-    /// The Authorization that answers `challenge`.
+    /// The Authorization that answers `challenge`, and the rspauth a server that knows the password answers it with.
     fn authorization(
         &mut self,
         challenge: &Challenge<'_>,
         algorithm: DigestAlgorithm,
         password: &Password,
         auts: Option<Auts>,
-    ) -> Box<str> {
+    ) -> (Box<str>, DigestResponse) {
         // One nonce is answered once, so the count is always 1 and the cnonce need not be kept.
         let cnonce = challenge.offers_qop("auth").then(|| self.token());
         let (username, uri) = (self.config.impi.as_str(), format!("sip:{}", self.config.home_domain));
@@ -150,6 +152,7 @@ impl Ue {
             qop,
         };
         let response: DigestResponse = input.response(password);
+        let rspauth = DigestInput { method: "", ..input }.response(password);
         let mut value = format!(
             "Digest username={}, realm={}, nonce={}, uri={}, algorithm={algorithm}, response=\"{}\"",
             quote(username),
@@ -167,6 +170,6 @@ impl Ue {
         if let Some(auts) = auts {
             value.push_str(&format!(", auts=\"{}\"", auts.to_base64()));
         }
-        value.into()
+        (value.into(), rspauth)
     }
 }

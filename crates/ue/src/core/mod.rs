@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use aka::Isim;
+use aka::{DigestResponse, Isim};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sec_agree::{Associations, SaSet, SecurityClient, SpiPool};
@@ -114,6 +114,8 @@ struct Attempt {
     offer: SecurityClient,
     /// What answers the challenge, once the kernel has the set.
     authorization: Option<Box<str>>,
+    /// What Authentication-Info must prove, where the 200 has it.
+    rspauth: Option<DigestResponse>,
     /// A REGISTER that answers a challenge is under way.
     answering: bool,
     /// Challenges in a row that the card refused.

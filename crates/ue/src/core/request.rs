@@ -47,6 +47,7 @@ impl Ue {
             first_via: via,
             offer,
             authorization: None,
+            rspauth: None,
             answering: false,
             refused: 0,
             distrusted: false,
