@@ -1,6 +1,6 @@
 //! A SIP message as byte ranges over the one buffer it came in.
 
-use crate::header::{CSeq, Challenge, Contacts, Credentials, NameAddr, Via};
+use crate::header::{AuthParams, CSeq, Challenge, Contacts, Credentials, NameAddr, Via};
 use crate::parse::{self, Field, Span, Start, Table};
 use crate::{Method, Name, ParseError, text};
 use bytes::Bytes;
@@ -161,9 +161,11 @@ impl Message {
         self.first(Name::Authorization).map(Credentials::parse)
     }
 
-    /// The first challenge.
+    /// The first Digest challenge, as RFC 8760 has it for several header lines; an error where there are only others.
     pub fn www_authenticate(&self) -> Option<Result<Challenge<'_>, ParseError>> {
-        self.first(Name::WwwAuthenticate).map(Challenge::parse)
+        let mut lines = self.lines(Name::WwwAuthenticate);
+        let digest = lines.find(|line| AuthParams::digest(line).is_some());
+        digest.or_else(|| self.first(Name::WwwAuthenticate)).map(Challenge::parse)
     }
 
     /// The span was validated as UTF-8 with its head; a slice that is not (none is) reads as empty.

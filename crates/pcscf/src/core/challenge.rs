@@ -8,7 +8,7 @@ use aka::{Ck, Ik};
 use rand_chacha::rand_core::Rng;
 use sec_agree::{Associations, End, EspKeys, SaSet, SecurityServer, Setup};
 use sip::header::{KeyParams, strip_keys};
-use sip::{Draft, Instant, Message, Name};
+use sip::{Challenge, Draft, Instant, Message, Name};
 
 use super::sa_table::{NewSet, free_port};
 use super::{Arrival, Event, Forwarded, Output, PCscf, Refusal, SetId, WaitingChallenge};
@@ -44,9 +44,7 @@ impl PCscf {
         // An answer to a challenge that is challenged again has no new SPIs and ports to make a set of.
         let offer = forwarded.offer.clone().ok_or(Refusal::BadChallenge)?;
         let algorithms = self.config.policy.choose(&offer).map_err(Refusal::BadSecurityClient)?;
-        let (mut draft, keys) = without_keys(response)?;
-        let nonce = response.www_authenticate().and_then(Result::ok).ok_or(Refusal::BadChallenge)?.nonce;
-        let nonce: Box<str> = (&*nonce).into();
+        let (mut draft, keys, nonce) = without_keys(response)?;
         let flow = forwarded.flow;
         let gm = *self.config.gm_address(flow.local.ip()).ok_or(Refusal::BadChallenge)?;
         let ue = End { address: flow.remote.ip(), setup: offer.setup() };
@@ -95,20 +93,23 @@ impl PCscf {
     }
 }
 
-/// The challenge without IK and CK, and the keys themselves. All WWW-Authenticate lines are cleaned, and exactly one
-/// must hold the keys.
+/// The challenge without IK and CK, the keys themselves, and the nonce they belong to. All WWW-Authenticate lines are
+/// cleaned, and exactly one must hold the keys.
 //= TS 24.229 5.2.2.2: ck and ik are removed before the 401 goes to the UE
-fn without_keys(response: &Message) -> Result<(Draft<'_>, KeyParams), Refusal> {
+fn without_keys(response: &Message) -> Result<(Draft<'_>, KeyParams, Box<str>), Refusal> {
     let mut draft = Draft::forward(response);
     draft.remove_first_value(Name::Via).remove(Name::WwwAuthenticate);
-    let mut keys = None;
+    let mut found = None;
     for line in response.lines(Name::WwwAuthenticate) {
-        let (clean, found) = strip_keys(line);
-        if found.is_some() && keys.is_some() {
-            return Err(Refusal::BadChallenge);
+        let (clean, keys) = strip_keys(line);
+        if let Some(keys) = keys {
+            let nonce = Challenge::parse(line).map_err(|_| Refusal::BadChallenge)?.nonce;
+            if found.replace((keys, (&*nonce).into())).is_some() {
+                return Err(Refusal::BadChallenge);
+            }
         }
-        keys = keys.or(found);
         draft.push(Name::WwwAuthenticate, clean);
     }
-    Ok((draft, keys.ok_or(Refusal::BadChallenge)?))
+    let (keys, nonce) = found.ok_or(Refusal::BadChallenge)?;
+    Ok((draft, keys, nonce))
 }

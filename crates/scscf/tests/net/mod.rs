@@ -262,6 +262,14 @@ impl Net {
         answers
     }
 
+    /// The HSS answers what it held back, the first MAR of it with this vector.
+    pub(crate) fn release_with(&mut self, vector: AuthVector) -> Vec<Message> {
+        let (id, _) = self.held.take().unwrap_or_default().remove(0);
+        let answer = Ok(Answer::Maa(Ok(MultimediaAuth { vectors: vec![vector] })));
+        self.scscf.handle(self.now, Input::CxAnswer { id, answer });
+        self.drain()
+    }
+
     fn drain(&mut self) -> Vec<Message> {
         let mut answers = Vec::new();
         loop {

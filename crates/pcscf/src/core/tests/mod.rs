@@ -1,6 +1,7 @@
 //! The P-CSCF alone: a UE on one side and a core network on the other, both written out.
 
 mod failures;
+mod keys;
 mod registration;
 mod relay;
 mod subscription;
