@@ -3,10 +3,12 @@
 #[allow(dead_code, reason = "each test file uses a part of the network")]
 mod network;
 
+use std::time::Duration;
+
 use aka::{Amf, DigestAlgorithm, ResLength, Sqn, TuakSettings};
 use network::{Network, Node, Options};
 use sip::Name;
-use ue::core::{Command, Step};
+use ue::core::{Command, Fault, Step};
 
 fn registers(network: &mut Network) {
     let steps = network.command(0, Command::Register);
@@ -79,4 +81,68 @@ fn dig_13_rspauth_verifies_from_s_cscf_to_ue() {
         });
         assert_eq!(proofs.count(), 2, "{digest}");
     }
+}
+
+/// States at the UE and at the P-CSCF, and sets at the P-CSCF.
+fn held(network: &mut Network) -> (usize, usize, usize) {
+    let states = [Node::Ue(0), Node::PCscf].map(|node| network.kernel(node).states.len());
+    (states[0], states[1], network.pcscf.sets())
+}
+
+/// One failed authentication of a new user leaves nothing; one of a registered user leaves all as it was.
+fn fails_without_a_trace(fault: Fault) {
+    let mut network = Network::new(&Options::default());
+    let steps = network.command(0, Command::Misbehave(fault));
+    assert!(matches!(steps.last(), Some(Step::Failed(_))), "{fault}: {steps:?}");
+    assert_eq!(network.scscf.registered(), 0, "{fault}");
+    network.run(Duration::from_secs(300));
+    assert_eq!(held(&mut network), (0, 0, 0), "{fault}: of a new user");
+
+    let mut network = Network::new(&Options::default());
+    registers(&mut network);
+    let spis = |network: &mut Network| {
+        let mut spis: Vec<_> = network.kernel(Node::PCscf).states.keys().copied().collect();
+        spis.sort_unstable();
+        spis
+    };
+    let before = spis(&mut network);
+    let steps = network.command(0, Command::Misbehave(fault));
+    assert!(matches!(steps.last(), Some(Step::Failed(_))), "{fault}: {steps:?}");
+    assert_eq!(network.scscf.registered(), 1, "{fault}");
+    network.run(Duration::from_secs(300));
+    assert_eq!(held(&mut network), (4, 4, 1), "{fault}: of a registered user");
+    assert_eq!(spis(&mut network), before, "{fault}: the set is the one from before");
+    registers(&mut network);
+}
+
+#[test]
+fn dig_8_a_wrong_response_leaves_no_new_set_at_either_end() {
+    fails_without_a_trace(Fault::Res);
+}
+
+#[test]
+fn dig_7_an_empty_response_changes_nothing() {
+    fails_without_a_trace(Fault::Mac);
+}
+
+#[test]
+fn dig_6_an_auts_that_does_not_verify_changes_nothing() {
+    fails_without_a_trace(Fault::Auts);
+}
+
+#[test]
+fn dig_15_an_answer_under_another_call_id_changes_nothing() {
+    fails_without_a_trace(Fault::CallId);
+}
+
+/// The answer to an earlier challenge, of which only a registered UE has one.
+#[test]
+fn dig_12_a_replayed_answer_changes_nothing() {
+    let mut network = Network::new(&Options::default());
+    registers(&mut network);
+    let steps = network.command(0, Command::Misbehave(Fault::Replay));
+    assert!(matches!(steps.last(), Some(Step::Failed(_))), "{steps:?}");
+    network.run(Duration::from_secs(300));
+    assert_eq!((network.scscf.registered(), held(&mut network)), (1, (4, 4, 1)));
+    registers(&mut network);
 }

@@ -116,6 +116,7 @@ fn cx_5_resync_is_30_octets_of_rand_and_auts() {
     assert_eq!(decode_request(wire.as_bytes()).unwrap().request, mar(Some((rand, auts))));
 }
 
+/// AKA-12: RES of every length passes through MAA.
 #[test]
 fn cx_4_vector_layouts_and_count() {
     for res_len in [4, 8, 16] {
