@@ -43,7 +43,8 @@ impl PCscf {
     fn prepare(&mut self, forwarded: &Forwarded, response: &Message) -> Result<Prepared, Refusal> {
         // An answer to a challenge that is challenged again has no new SPIs and ports to make a set of.
         let offer = forwarded.offer.clone().ok_or(Refusal::BadChallenge)?;
-        let algorithms = self.config.policy.choose(&offer).map_err(Refusal::BadSecurityClient)?;
+        let mode = self.mode(&forwarded.request, forwarded.flow, forwarded.arrival);
+        let algorithms = self.config.policy.choose_in(mode, &offer).map_err(Refusal::of_offer)?;
         let (mut draft, keys, nonce) = without_keys(response)?;
         let flow = forwarded.flow;
         let gm = *self.config.gm_address(flow.local.ip()).ok_or(Refusal::BadChallenge)?;
@@ -53,7 +54,9 @@ impl PCscf {
         let spis = self.sets.draw_spis([ue.setup.spi_c, ue.setup.spi_s]).ok_or(Refusal::NothingFree)?;
         let setup = Setup { spi_c: spis.0, spi_s: spis.1, port_c, port_s: gm.server_port };
         let p_cscf = End { address: gm.clear.ip(), setup };
+        let outer = self.encapsulation(&forwarded.request, flow, forwarded.arrival, p_cscf.address);
         let agreed = Associations::new(&ue, &p_cscf, algorithms)
+            .and_then(|plain| outer.map_or(Ok(plain), |outer| plain.encapsulated(outer)))
             .and_then(|associations| Ok((associations, SecurityServer::answer(&self.config.policy, setup)?)));
         let (associations, server) = match agreed {
             Ok(agreed) => agreed,

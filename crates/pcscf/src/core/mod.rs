@@ -3,6 +3,7 @@
 mod answer;
 mod challenge;
 mod config;
+mod nat;
 mod refusal;
 mod register;
 mod registration;

@@ -19,6 +19,8 @@ pub enum Refusal {
     NoSecurityClient,
     #[error("Security-Client: {0}")]
     BadSecurityClient(SecAgreeError),
+    #[error("the UE cannot be served behind its NAT: {0}")]
+    BehindNat(SecAgreeError),
     #[error("Security-Verify is missing or cannot be read")]
     NoSecurityVerify,
     #[error("{0}")]
@@ -77,11 +79,22 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Why nothing of an offer can be taken.
+    pub(super) fn of_offer(error: SecAgreeError) -> Self {
+        match error {
+            SecAgreeError::NoUdpEncTun | SecAgreeError::UdpEncTunNotAllowed => Self::BehindNat(error),
+            _ => Self::BadSecurityClient(error),
+        }
+    }
+
     /// The one table from cause to SIP status and reason phrase (`spec/03` section 3, `spec/05` section 2).
     pub fn status(&self) -> (u16, &'static str) {
         match self {
             Self::Routing(refusal) => refusal.status(),
             Self::NotFirstHop => (502, "Bad Gateway"),
+            // Annex M has a P-CSCF say nothing; whoever set up the UE shall know (see docs/deviations.md).
+            Self::BehindNat(SecAgreeError::UdpEncTunNotAllowed) => (403, "NAT Traversal Not Allowed"),
+            Self::BehindNat(_) => (403, "UE Behind NAT Offers No UDP-enc-tun"),
             //= RFC 3329 2.3.1
             Self::NoSecAgree => (421, "Extension Required"),
             Self::BadSecurityClient(SecAgreeError::NoCommonAlgorithm)

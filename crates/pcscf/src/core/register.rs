@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use aka::Impi;
-use sec_agree::{SecurityClient, SecurityVerify};
+use sec_agree::{Mode, SecurityClient, SecurityVerify};
 use sip::header::with_integrity_protected;
 use sip::routing;
 use sip::{Draft, Flow, Instant, Message, Name, OptionTags, ServerId, Timers, Uri};
@@ -117,7 +117,8 @@ impl PCscf {
             Answer::Failure { of, .. } => self.sets.get(of).filter(|entry| entry.initial).map(|_| of),
         };
         let offer = security_client(request)?.ok_or(Refusal::NoSecurityClient)?;
-        self.check_offer(&device, &offer, flow)?;
+        let mode = self.mode(request, flow, Arrival::Unprotected);
+        self.check_offer(&device, &offer, flow, mode)?;
         Ok(Checked { device, offer: Some(offer), integrity_protected: "no", failed })
     }
 
@@ -158,7 +159,7 @@ impl PCscf {
             }
         };
         let offer = security_client(request)?.ok_or(Refusal::NoSecurityClient)?;
-        self.check_offer(&device, &offer, flow)?;
+        self.check_offer(&device, &offer, flow, entry.associations.mode())?;
         //= TS 33.203 6.1.5: "yes" without a response over the set of the latest successful authentication
         let latest = entry.stage == Stage::Current && !responds;
         let integrity_protected = if latest { "yes" } else { "no" };
@@ -180,8 +181,17 @@ impl PCscf {
     }
 
     /// Whether a set could be made of this offer (`spec/03` section 5).
-    fn check_offer(&self, device: &Device, offer: &SecurityClient, flow: Flow) -> Result<(), Refusal> {
-        self.config.policy.choose(offer).map_err(Refusal::BadSecurityClient)?;
+    fn check_offer(
+        &self,
+        device: &Device,
+        offer: &SecurityClient,
+        flow: Flow,
+        mode: Mode,
+    ) -> Result<(), Refusal> {
+        self.config.policy.choose_in(mode, offer).map_err(Refusal::of_offer)?;
+        if mode == Mode::UdpEncTun {
+            self.check_server_port(device, offer, flow)?;
+        }
         let client = SocketAddr::new(flow.remote.ip(), offer.setup().port_c.get());
         //= TS 33.203 7.2: the pair of UE address and protected client port is not in use
         let taken = self.sets.find(client).filter(|set| Some(*set) != self.sets.attempt_of(device));

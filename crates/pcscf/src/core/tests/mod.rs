@@ -2,6 +2,7 @@
 
 mod failures;
 mod keys;
+mod nat;
 mod registration;
 mod relay;
 mod subscription;
