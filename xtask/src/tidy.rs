@@ -11,10 +11,11 @@ use crate::cargo;
 const PURE: [&str; 9] = ["aka", "sip", "sec-agree", "cx", "hss", "pcscf", "icscf", "scscf", "ue"];
 
 /// The shells of crates whose core is pure: binaries, sockets, configuration files, stores.
-const SHELLS: [&str; 8] = [
+const SHELLS: [&str; 9] = [
     "/main.rs",
     "/shell.rs",
     "/fleet.rs",
+    "ue/src/nat.rs",
     "/file.rs",
     "/config.rs",
     "cx/src/peer/",

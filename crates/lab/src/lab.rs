@@ -1,12 +1,13 @@
 //! A network that can be started, used and measured.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc as blocking};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use cx::{Server, ServerName};
-use sec_agree::{Algorithms, Policy, Spi};
+use sec_agree::{Algorithms, Encapsulation, Policy, Spi};
 use sip::Timers;
 use tokio::sync::mpsc;
 use ue::core::{Command, Step, TransportChoice};
@@ -16,6 +17,7 @@ use xfrm::{Engine, KernelState, Protection, Statistics};
 use crate::cards;
 use crate::cx_link::{MeteredLink, Spent};
 use crate::namespace::Namespace;
+use crate::nat::Nat;
 use crate::network::Network;
 use crate::plan::{self, Family};
 use crate::role::Role;
@@ -36,6 +38,11 @@ pub struct Options {
     pub reauthenticate: scscf::Reauthenticate,
     /// The P-CSCF draws its SPIs from here.
     pub p_cscf_spis: (u32, u32),
+    /// A NAT stands between UEs and P-CSCF. IPv4 and UDP only.
+    pub nat: bool,
+    /// Whether the UEs offer UDP-enc-tun, and whether the P-CSCF allows it.
+    pub ue_nat_traversal: bool,
+    pub p_cscf_nat_traversal: bool,
     /// Listen on the wire between UE and P-CSCF.
     pub tap: bool,
     /// Makes the cards.
@@ -57,6 +64,9 @@ impl Default for Options {
             qop: false,
             reauthenticate: scscf::Reauthenticate::Always,
             p_cscf_spis: (0x0100_0000, 0x01ff_ffff),
+            nat: false,
+            ue_nat_traversal: false,
+            p_cscf_nat_traversal: false,
             tap: true,
             seed: 1,
             patience: Duration::from_secs(60),
@@ -134,6 +144,7 @@ pub struct Lab {
     jobs: mpsc::UnboundedSender<Job>,
     finished: blocking::Receiver<Vec<Finished>>,
     hss_time: [Spent; 2],
+    nat: Option<Nat>,
     network: Network,
     options: Options,
 }
@@ -142,8 +153,9 @@ impl Lab {
     pub fn start(options: Options) -> Result<Self> {
         // Three sockets a UE.
         node::raise_open_files();
-        let network = Network::new()?;
-        let Network { ue, access, core } = &network;
+        let network = if options.nat { Network::behind_nat()? } else { Network::new()? };
+        let Network { ue, access, core, nat } = &network;
+        let nat = nat.as_ref().map(|(inside, outside)| start_nat(inside, outside)).transpose()?;
         let hss: Arc<Mutex<dyn Server>> = Arc::new(Mutex::new(cards::hss(options.seed, options.ues)?));
         let (scscf, scscf_spent) = start_scscf(core, &options, Arc::clone(&hss))?;
         let (icscf, icscf_spent) = start_icscf(core, hss)?;
@@ -160,6 +172,7 @@ impl Lab {
             tap,
             jobs,
             finished,
+            nat,
             hss_time: [icscf_spent, scscf_spent],
             network,
             options,
@@ -233,6 +246,11 @@ impl Lab {
         }
     }
 
+    /// The NAT loses its memory: what comes next from inside gets another port.
+    pub fn nat_forgets(&self) {
+        self.nat.iter().for_each(Nat::forget);
+    }
+
     /// Ends the UEs only: what the P-CSCF does then can be watched.
     pub fn stop_ues(&mut self) -> Result<()> {
         self.fleet.take().map_or(Ok(()), Role::stop)
@@ -291,7 +309,7 @@ fn start_pcscf(access: &Namespace, options: &Options) -> Result<Role> {
         mw: plan::P_CSCF_MW,
         entry_points: vec![(plan::HOME_DOMAIN.into(), plan::I_CSCF)],
         neighbours: vec![(plan::S_CSCF_HOST.into(), plan::S_CSCF)],
-        policy: Policy::new(&options.policy)?,
+        policy: p_cscf_policy(options)?,
         spi_first: Spi::new(options.p_cscf_spis.0)?,
         spi_last: Spi::new(options.p_cscf_spis.1)?,
         reg_await_auth: Duration::from_secs(240),
@@ -300,24 +318,42 @@ fn start_pcscf(access: &Namespace, options: &Options) -> Result<Role> {
     Role::start("P-CSCF", access, move || pcscf::shell::Shell::start(config), pcscf::shell::Shell::run)
 }
 
+fn start_nat(inside: &Namespace, outside: &Namespace) -> Result<Nat> {
+    let p_cscf = plan::p_cscf(Family::V4);
+    let encapsulated = SocketAddr::new(p_cscf.ip(), Encapsulation::PORT);
+    Nat::start(inside, outside, plan::NAT, &[p_cscf, encapsulated])
+}
+
+fn p_cscf_policy(options: &Options) -> Result<Policy> {
+    let policy = Policy::new(&options.policy)?;
+    Ok(if options.p_cscf_nat_traversal { policy.with_nat_traversal() } else { policy })
+}
+
 fn start_fleet(
     namespace: &Namespace,
     options: &Options,
     mut jobs: mpsc::UnboundedReceiver<Job>,
     told: blocking::Sender<Vec<Finished>>,
 ) -> Result<Role> {
-    let (server_port, client_ports) = plan::ue_ports();
+    let mut protections = Vec::new();
     let mut members = Vec::new();
     for (n, offer) in (0..options.ues).zip(options.offers.iter().cycle()) {
+        let address = plan::ue_address(options.family, n);
+        let (server_port, client_ports) =
+            if options.nat { plan::ue_ports_behind_nat(n) } else { plan::ue_ports() };
+        if options.nat {
+            protections.push(Protection::of_address(address, server_port, client_ports));
+        }
         let config = ue::core::Config {
             impi: aka::Impi::new(&plan::impi(n))?,
             impu: aka::Impu::new(&plan::impu(n))?,
             home_domain: plan::HOME_DOMAIN.into(),
-            address: plan::ue_address(options.family, n),
+            address,
             clear_port: 5060,
             p_cscf: plan::p_cscf(options.family),
             transport: options.transport,
             algorithms: offer.clone(),
+            nat_traversal: options.ue_nat_traversal,
             server_port,
             client_ports,
             spi_first: Spi::new(ue::config::SPI_FIRST)?,
@@ -331,9 +367,11 @@ fn start_fleet(
         };
         members.push((config, cards::card(options.seed, n)));
     }
-    let (local, prefix) = plan::ue_prefix(options.family);
-    let protection = Protection { local, prefix, server: server_port, clients: client_ports };
-    let start = move || Fleet::start(members, vec![protection]);
+    if !options.nat {
+        let ((local, prefix), (server, clients)) = (plan::ue_prefix(options.family), plan::ue_ports());
+        protections.push(Protection { local, prefix, server, clients });
+    }
+    let start = move || Fleet::start(members, protections);
     Role::start("UE", namespace, start, async move |mut fleet, mut shutdown| {
         loop {
             tokio::select! {

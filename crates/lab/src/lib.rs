@@ -14,6 +14,7 @@ mod lab;
 pub mod ladder;
 mod links;
 mod namespace;
+mod nat;
 mod network;
 pub mod observer;
 mod packet;

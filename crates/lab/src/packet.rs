@@ -12,11 +12,13 @@ pub(crate) struct Packet<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Content<'a> {
     Esp,
+    /// ESP inside UDP, around a NAT.
+    EspInUdp,
     /// The first line of a SIP message.
     Sip(&'a str),
     /// UDP or TCP octets that do not start a SIP message.
     Payload,
-    /// Neighbour discovery, ICMP, a bare TCP acknowledgement.
+    /// Neighbour discovery, ICMP, a bare TCP acknowledgement, what keeps a NAT's mapping alive.
     Nothing,
 }
 
@@ -24,6 +26,8 @@ const ETHERNET_BYTES: usize = 14;
 const ESP: u8 = 50;
 const UDP: u8 = 17;
 const TCP: u8 = 6;
+/// Of ESP inside UDP.
+const ENCAPSULATION_PORT: [u8; 2] = 4500_u16.to_be_bytes();
 
 /// `None` for what is not IP, or is cut.
 pub(crate) fn of_frame(frame: &[u8]) -> Option<Packet<'_>> {
@@ -71,6 +75,15 @@ fn content(protocol: u8, payload: &[u8]) -> Content<'_> {
         _ => None,
     };
     let Some(body) = body.filter(|body| !body.is_empty()) else { return Content::Nothing };
+    let ports = (payload.get(..2), payload.get(2..4));
+    if protocol == UDP && [ports.0, ports.1].contains(&Some(&ENCAPSULATION_PORT)) {
+        // Without an SPI, which is never 0, it is no ESP (RFC 3948 2.2, 2.3).
+        return match body {
+            [0, 0, 0, 0, ..] => Content::Payload,
+            [0xff] => Content::Nothing,
+            _ => Content::EspInUdp,
+        };
+    }
     let line = body.split(|byte| *byte == b'\r').next().unwrap_or_default();
     match std::str::from_utf8(line) {
         Ok(line) if line.starts_with("SIP/2.0 ") || line.ends_with(" SIP/2.0") => Content::Sip(line),
@@ -105,6 +118,24 @@ mod tests {
         let mut esp = udp_frame(b"12345678");
         esp[ETHERNET_BYTES + 9] = ESP;
         assert_eq!(of_frame(&esp).unwrap().content, Content::Esp);
+    }
+
+    #[test]
+    fn nat_esp_inside_udp_is_seen_by_its_port_and_spi() {
+        let seen = |payload: &[u8], ports: [u16; 2]| {
+            let mut frame = udp_frame(payload);
+            for (at, port) in [34, 36].into_iter().zip(ports) {
+                frame[at..at + 2].copy_from_slice(&port.to_be_bytes());
+            }
+            format!("{:?}", of_frame(&frame).unwrap().content)
+        };
+        let esp = [1, 0, 0, 1, 0, 0, 0, 1, 9, 9];
+        for ports in [[4500, 40_000], [40_000, 4500], [4500, 4500]] {
+            assert_eq!(seen(&esp, ports), "EspInUdp");
+            assert_eq!(seen(&[0xff], ports), "Nothing");
+            assert_eq!(seen(&[0, 0, 0, 0, 1], ports), "Payload");
+        }
+        assert_eq!(seen(&esp, [5060, 40_000]), "Payload");
     }
 
     #[test]

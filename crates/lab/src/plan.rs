@@ -80,6 +80,15 @@ pub fn ue_address(family: Family, n: u16) -> IpAddr {
     }
 }
 
+/// The address that UEs behind a NAT share.
+pub const NAT: IpAddr = v4(40, 1);
+
+/// Protected ports of the n-th UE behind a NAT: the P-CSCF sees one address, so no two share a port.
+pub fn ue_ports_behind_nat(n: u16) -> (Port, ClientPorts) {
+    let step = (n % 64) * 16;
+    ports(7100 + step, 7000 + step)
+}
+
 /// Protected ports: the server port and the client ports.
 pub fn ue_ports() -> (Port, ClientPorts) {
     ports(7100, 7000)

@@ -22,6 +22,8 @@ use crate::packet::{self, Content};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Traffic {
     pub esp_packets: u64,
+    /// ESP packets inside UDP, around a NAT.
+    pub udp_encapsulated: u64,
     /// First lines of SIP messages that crossed in clear, in order.
     pub clear_sip: Vec<String>,
     /// Other UDP and TCP packets with a payload.
@@ -97,6 +99,7 @@ fn count(wire: &mut Wire, seen: packet::Packet<'_>) {
         let traffic = wire.entry(address).or_default();
         match &seen.content {
             Content::Esp => traffic.esp_packets += 1,
+            Content::EspInUdp => traffic.udp_encapsulated += 1,
             Content::Sip(line) if traffic.clear_sip.len() < KEPT_LINES => {
                 traffic.clear_sip.push((*line).to_owned())
             }

@@ -39,6 +39,9 @@ pub struct Config {
     /// Pairs "alg/ealg" that are offered.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<String>,
+    /// Behind a NAT: refuse, or udp-enc-tun.
+    #[serde(default)]
+    pub nat: Nat,
     #[serde(default = "server_port")]
     pub server_port: u16,
     #[serde(default = "client_port_first")]
@@ -65,6 +68,16 @@ pub enum Transport {
     BySize,
     Udp,
     Tcp,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nat {
+    /// A registration through a NAT fails and says so.
+    #[default]
+    Refuse,
+    /// UDP-enc-tun is offered too. The host then takes the NAT's address as one of its own.
+    UdpEncTun,
 }
 
 /// The card's file: TOML with `k`, and `opc` or `op`, in hex; and the highest SQN the card has accepted.
@@ -161,6 +174,7 @@ impl Config {
                 Transport::Tcp => core::TransportChoice::Tcp,
             },
             algorithms: pairs?,
+            nat_traversal: self.nat == Nat::UdpEncTun,
             server_port,
             client_ports,
             spi_first: Spi::new(SPI_FIRST)?,

@@ -6,11 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use aka::Isim;
 use anyhow::Context;
 use node::{Arrival, Clock, Endpoints};
-use sec_agree::Algorithms;
+use sec_agree::{Algorithms, Associations};
 use sip::{Flow, Instant};
 use xfrm::{Change, Engine, Extend, Install, Lifetime, Protection};
 
 use crate::core::{Command, Config, Input, Output, SetId, Step, Ue};
+use crate::nat::NatHost;
 
 /// Messages taken from the sockets before their kernel work is done in one batch.
 const BATCH: usize = 64;
@@ -26,6 +27,9 @@ struct Member {
 pub struct Fleet {
     members: Vec<Member>,
     by_address: HashMap<IpAddr, usize>,
+    /// Members behind a NAT by the protected ends they have at its address, which they share.
+    by_public_end: HashMap<SocketAddr, usize>,
+    nat: NatHost,
     deadlines: BTreeSet<(Instant, usize)>,
     clock: Clock,
     endpoints: Endpoints,
@@ -70,6 +74,8 @@ impl Fleet {
         Ok(Self {
             members,
             by_address,
+            by_public_end: HashMap::new(),
+            nat: NatHost::default(),
             deadlines: BTreeSet::new(),
             clock: Clock::start(),
             endpoints,
@@ -105,7 +111,8 @@ impl Fleet {
             if let Some(step) = self.steps.pop_front() {
                 return step;
             }
-            let deadline = self.deadlines.first().map(|(at, _)| *at);
+            let deadline =
+                self.deadlines.first().map(|(at, _)| *at).into_iter().chain(self.nat.next_beat()).min();
             let arrival = tokio::select! {
                 () = self.clock.sleep_until(deadline) => None,
                 arrival = self.endpoints.next() => Some(arrival),
@@ -133,6 +140,7 @@ impl Fleet {
 
     fn wake(&mut self) {
         let now = self.clock.now();
+        self.nat.beat(now);
         while let Some((at, member)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now) {
             self.deadlines.remove(&(at, member));
             if let Some(entry) = self.members.get_mut(member) {
@@ -157,7 +165,8 @@ impl Fleet {
     }
 
     fn give_to(&mut self, flow: Flow, input: Input) {
-        if let Some(member) = self.by_address.get(&flow.local.ip()).copied() {
+        let by_public_end = || self.by_public_end.get(&flow.local);
+        if let Some(member) = self.by_address.get(&flow.local.ip()).or_else(by_public_end).copied() {
             self.give(member, input);
         }
     }
@@ -174,7 +183,7 @@ impl Fleet {
                 tracing::debug!(local = %flow.local, remote = %flow.remote, %error, "cannot send");
                 self.give_to(flow, Input::TransportFailed { flow });
             }
-            for ((member, set), result) in self.engine.carry_out(changes) {
+            for ((member, set, associations), result) in self.engine.carry_out(changes) {
                 let input = match result {
                     Ok(()) => {
                         if let Some(entry) = self.members.get(member) {
@@ -182,14 +191,17 @@ impl Fleet {
                         }
                         Input::SasInstalled { set }
                     }
-                    Err(error) => Input::SasFailed { set, cause: error.to_string().into() },
+                    Err(error) => {
+                        self.nat.removed(&associations);
+                        Input::SasFailed { set, cause: error.to_string().into() }
+                    }
                 };
                 self.give(member, input);
             }
         }
     }
 
-    fn poll(&mut self, member: usize, changes: &mut Vec<Change<(usize, SetId)>>) {
+    fn poll(&mut self, member: usize, changes: &mut Vec<Change<(usize, SetId, Associations)>>) {
         loop {
             let Some(entry) = self.members.get_mut(member) else { return };
             match entry.ue.poll() {
@@ -201,19 +213,20 @@ impl Fleet {
                     }
                 }
                 Output::InstallSas { set, sas, lifetime } => {
-                    let client = sas.associations.uc_to_ps.source;
-                    if let Err(error) = self.bind_client(client) {
-                        let cause = format!("bind UDP {client}: {error}").into();
-                        self.give(member, Input::SasFailed { set, cause });
+                    if let Err(error) = self.make_room(member, &sas.associations) {
+                        self.nat.removed(&sas.associations);
+                        self.give(member, Input::SasFailed { set, cause: format!("{error:#}").into() });
                         continue;
                     }
+                    let named = (member, set, sas.associations);
                     let install = Install { set: sas, lifetime: Lifetime::new(lifetime) };
-                    changes.push(Change::Install { set: (member, set), install });
+                    changes.push(Change::Install { set: named, install });
                 }
                 Output::ExtendSas { associations, age, lifetime } => {
                     changes.push(Change::Extend(Extend { associations, age, lifetime }));
                 }
                 Output::RemoveSas { associations } => {
+                    self.nat.removed(&associations);
                     changes.push(Change::Remove { associations });
                 }
                 Output::Close { local } => self.endpoints.close_connections_from(local),
@@ -223,12 +236,38 @@ impl Fleet {
         }
     }
 
-    /// A client port is bound at its first use and stays: the port is this UE's as long as it lives.
-    fn bind_client(&mut self, client: SocketAddr) -> std::io::Result<()> {
-        if self.endpoints.is_bound(client) {
-            return Ok(());
+    /// Opens what a set needs of this host. A client port is bound at its first use and stays: the port is this UE's
+    /// as long as it lives.
+    fn make_room(&mut self, member: usize, set: &Associations) -> anyhow::Result<()> {
+        let (client, server) = (set.uc_to_ps.source, set.pc_to_us.destination);
+        if set.encapsulation.is_some() {
+            self.nat.prepare(self.clock.now(), set)?;
+            self.protect_public(member, server)?;
+            for end in [client, server] {
+                let owner = *self.by_public_end.entry(end).or_insert(member);
+                anyhow::ensure!(owner == member, "two UEs behind one NAT cannot share {end}");
+            }
+            if !self.endpoints.is_bound(server) {
+                self.endpoints.bind_udp(server).with_context(|| format!("bind UDP {server}"))?;
+                self.endpoints.bind_tcp(server).with_context(|| format!("listen on TCP {server}"))?;
+            }
         }
-        self.endpoints.bind_udp(client).map(drop)
+        if !self.endpoints.is_bound(client) {
+            self.endpoints.bind_udp(client).with_context(|| format!("bind UDP {client}"))?;
+        }
+        Ok(())
+    }
+
+    /// The constant policies for the address by which the NAT is seen: what is not in the tunnel stays out.
+    fn protect_public(&mut self, member: usize, end: SocketAddr) -> anyhow::Result<()> {
+        let Some(entry) = self.members.get(member) else { return Ok(()) };
+        let config = entry.ue.config();
+        let protection = Protection::of_address(end.ip(), config.server_port, config.client_ports);
+        if !self.protections.contains(&protection) {
+            self.engine.protect(&protection).with_context(|| format!("protect the ports of {}", end.ip()))?;
+            self.protections.push(protection);
+        }
+        Ok(())
     }
 
     fn wait(&mut self, member: usize, deadline: Option<Instant>) {

@@ -131,6 +131,7 @@ impl Options {
             p_cscf: plan::p_cscf(Family::V4),
             transport: self.transport,
             algorithms: self.algorithms.clone(),
+            nat_traversal: false,
             server_port,
             client_ports,
             spi_first: Spi::new(0x2000).unwrap(),

@@ -6,6 +6,7 @@ use aka::DigestResponse;
 use sip::header::AuthenticationInfo;
 use sip::{Contacts, Instant, Message, Name, Uri};
 
+use super::sets::Via;
 use super::subscription::retry_after;
 use super::{Command, Failure, Registration, Step, Ue};
 
@@ -88,7 +89,8 @@ impl Ue {
     /// The registration time of our own contact.
     fn granted(&self, response: &Message) -> Option<u32> {
         let Ok(Contacts::List(bound)) = response.contacts() else { return None };
-        let (address, port) = (self.config.address, self.config.server_port.get());
+        let via = self.attempt.as_ref().map_or(Via::Clear, |attempt| attempt.via);
+        let (address, port) = (self.address_over(via), self.config.server_port.get());
         let ours = |uri: Uri<'_>| uri.host.ip() == Some(address) && uri.port == Some(port);
         let contact = bound.iter().find(|contact| contact.parse_uri().is_ok_and(ours))?;
         contact.expires().or_else(|| response.expires())

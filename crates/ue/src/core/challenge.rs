@@ -2,7 +2,7 @@
 
 use aka::digest::{DigestAlgorithm, DigestInput, DigestResponse, Nonce, Password, QopInput};
 use aka::{Auts, IsimFailure, IsimResponse, Rand};
-use sec_agree::{Associations, End, EspKeys, SaSet, SecurityServer};
+use sec_agree::{Associations, End, EspKeys, SaSet, SecAgreeError, SecurityServer};
 use sip::text::quote;
 use sip::{Challenge, Instant, Message, Name};
 
@@ -49,8 +49,17 @@ impl Ue {
             Ok(server) => server,
             Err(error) => return self.fail(now, Failure::SecurityAgreement(error)),
         };
-        let algorithms = match server.choose(&self.config.algorithms) {
+        let first_via = self.attempt.as_ref().map_or(Via::Clear, |attempt| attempt.first_via);
+        let way = match self.way(first_via, response) {
+            Ok(way) => way,
+            Err(failure) => return self.fail(now, failure),
+        };
+        let algorithms = match server.choose_in(way.mode(), &self.config.algorithms) {
             Ok(algorithms) => algorithms,
+            //= TS 33.203 Annex M: without UDP-enc-tun in the list the UE gives up
+            Err(cause @ SecAgreeError::NoUdpEncTun) => {
+                return self.fail(now, Failure::BehindNat { seen: way.address, cause });
+            }
             Err(error) => return self.fail(now, Failure::SecurityAgreement(error)),
         };
         let password = Password::new(algorithm, &answer.res, &answer.ik, &answer.ck);
@@ -59,9 +68,11 @@ impl Ue {
             self.outputs.push_back(Output::RemoveSas { associations: earlier.associations });
         }
         let Some(attempt) = &mut self.attempt else { return };
-        let ue = End { address: self.config.address, setup: attempt.offer.setup() };
+        let ue = End { address: way.address, setup: attempt.offer.setup() };
         let p_cscf = End { address: self.config.p_cscf.ip(), setup: server.setup() };
-        let associations = match Associations::new(&ue, &p_cscf, algorithms) {
+        let agreed = Associations::new(&ue, &p_cscf, algorithms)
+            .and_then(|plain| way.encapsulation.map_or(Ok(plain), |outer| plain.encapsulated(outer)));
+        let associations = match agreed {
             Ok(associations) => associations,
             Err(error) => return self.fail(now, Failure::SecurityAgreement(error)),
         };

@@ -21,6 +21,8 @@ pub struct Config {
     pub transport: TransportChoice,
     /// The offer, and what is taken of the P-CSCF's list.
     pub algorithms: Vec<Algorithms>,
+    /// Offers UDP-enc-tun as well, and uses it where a NAT hides us.
+    pub nat_traversal: bool,
     pub server_port: Port,
     pub client_ports: ClientPorts,
     pub spi_first: Spi,

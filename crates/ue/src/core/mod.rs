@@ -5,6 +5,7 @@ mod challenge;
 mod config;
 mod fault;
 mod incoming;
+mod nat;
 mod recovery;
 mod report;
 mod request;

@@ -76,7 +76,8 @@ impl Ue {
     fn offer(&mut self) -> Result<SecurityClient, Failure> {
         let random = self.rng.next_u64();
         let setup = self.sets.draw(&self.config, random).ok_or(Failure::NothingFree)?;
-        SecurityClient::offer(&self.config.algorithms, setup).map_err(|error| {
+        let offer = SecurityClient::offer_in(self.config.modes(), &self.config.algorithms, setup);
+        offer.map_err(|error| {
             self.sets.give_back(&setup);
             Failure::SecurityAgreement(error)
         })
@@ -129,7 +130,7 @@ impl Ue {
             .push(Name::To, format!("<{impu}>"))
             .push(Name::CallId, attempt.call_id.to_string())
             .push(Name::CSeq, format!("{} REGISTER", attempt.cseq))
-            .push(Name::Contact, format!("<{}>", self.contact()))
+            .push(Name::Contact, format!("<{}>", self.contact(attempt.via)))
             .push(Name::Expires, attempt.expires.to_string())
             .push(Name::Authorization, authorization.to_owned())
             .push(Name::Supported, "path")
@@ -164,7 +165,7 @@ impl Ue {
             Via::Set(_) => (self.config.server_port.get(), ""),
             Via::Clear => (self.config.clear_port, ";rport"),
         };
-        let sent_by = SocketAddr::new(self.config.address, port);
+        let sent_by = SocketAddr::new(self.address_over(via), port);
         let line =
             |transport: Transport| format!("SIP/2.0/{} {sent_by};branch={branch}{rport}", transport.as_str());
         let choice = self.config.transport;

@@ -1,6 +1,6 @@
 //! What a UE tells of itself.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use sec_agree::{Associations, SecAgreeError};
@@ -87,6 +87,8 @@ pub enum Failure {
     Synchronisation,
     #[error("the challenge has no usable Security-Server: {0}")]
     SecurityAgreement(SecAgreeError),
+    #[error("the P-CSCF sees us as {seen}: {cause}")]
+    BehindNat { seen: IpAddr, cause: SecAgreeError },
     #[error("no SPI or protected client port is free")]
     NothingFree,
     #[error("the kernel did not take the security associations: {cause}")]

@@ -162,7 +162,7 @@ impl Ue {
     fn send_subscribe(&mut self, now: Instant, mut draft: Draft<'_>) -> Option<((ClientId, Via), Message)> {
         let via = Via::Set(self.sets.current()?.id);
         draft
-            .push(Name::Contact, format!("<{}>", self.contact()))
+            .push(Name::Contact, format!("<{}>", self.contact(via)))
             .push(Name::Event, reginfo::PACKAGE)
             .push(Name::Accept, reginfo::MIME)
             .push(Name::Expires, EXPIRES.to_string())
@@ -286,7 +286,7 @@ impl Ue {
     /// What a document says of our contact: that it lives, under whatever identity it does; or that it has ended under
     /// the identity we registered.
     fn own_contact<'a>(&self, document: &'a Reginfo) -> Option<&'a ContactInfo> {
-        let (address, port) = (self.config.address, self.config.server_port.get());
+        let (address, port) = (self.current_address(), self.config.server_port.get());
         let ours = |contact: &&ContactInfo| {
             Uri::parse(&contact.uri).is_ok_and(|uri| uri.host.ip() == Some(address) && uri.port == Some(port))
         };
@@ -354,11 +354,11 @@ impl Ue {
         self.refresh = again.filter(|_| self.config.stay_registered).map(|wait| now + wait);
     }
 
-    /// Our protected address as a URI.
-    pub(super) fn contact(&self) -> String {
+    /// Our protected address as a URI, in what goes over `via`.
+    pub(super) fn contact(&self, via: Via) -> String {
         let impu = self.config.impu.as_str();
         let user = impu.split_once(':').and_then(|(_, rest)| rest.split('@').next()).unwrap_or(impu);
-        format!("sip:{user}@{}", SocketAddr::new(self.config.address, self.config.server_port.get()))
+        format!("sip:{user}@{}", SocketAddr::new(self.address_over(via), self.config.server_port.get()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod digest;
 mod fault;
+mod nat;
 mod notify;
 mod registration;
 mod retry;
@@ -58,6 +59,7 @@ fn config() -> Config {
         p_cscf: "10.9.0.1:5060".parse().unwrap(),
         transport: TransportChoice::Udp,
         algorithms: Policy::default().algorithms().to_vec(),
+        nat_traversal: false,
         server_port: Port::new(7100).unwrap(),
         client_ports: ClientPorts::new(7000, 4).unwrap(),
         spi_first: Spi::new(0x2000).unwrap(),
