@@ -4,6 +4,7 @@
 
 mod demo;
 mod load;
+mod reg;
 mod report;
 mod sets;
 mod setup;
@@ -25,6 +26,7 @@ use node::logging::LogOptions;
 ///   akasec demo --ues 3 --transport tcp --family ipv6
 ///   akasec demo --alg hmac-sha-1-96 --ealg aes-cbc --json
 ///   akasec lab --ues 10
+///   akasec reg list --socket /run/akasec/scscf.sock
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment, arg_required_else_help = true)]
 struct Arguments {
@@ -40,6 +42,16 @@ enum Command {
     Demo(demo::Options),
     /// Start a network with registered UEs and let it stand until SIGINT or SIGTERM.
     Lab(stand::Options),
+    /// List, de-register and re-authenticate the users of a running S-CSCF.
+    ///
+    /// Examples:
+    ///   akasec reg list --socket /run/akasec/scscf.sock
+    ///   akasec reg deregister 001010000000001@ims.mnc001.mcc001.3gppnetwork.org --how rejected
+    ///   akasec reg reauthenticate sip:alice@home.example --expires 120 --json
+    ///
+    /// Exit status: 0 done, 1 refused, 2 wrong usage, 3 no S-CSCF answered.
+    #[command(verbatim_doc_comment)]
+    Reg(reg::Options),
     /// Say whether this kernel can serve, and with which algorithms.
     Probe,
     /// Register many UEs over ESP and measure each two hundred of them.
@@ -68,6 +80,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let Command::Reg(options) = &arguments.command {
+        return reg::run(options);
+    }
     // While there is one thread.
     lab::privileges::obtain()?;
     match arguments.command {
@@ -85,6 +100,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             ))?;
             Ok(ExitCode::SUCCESS)
         }
+        // Done above: it needs no rights.
+        Command::Reg(options) => reg::run(&options),
         Command::BenchLoad(options) => load::run(&options),
         Command::BenchSets(options) => sets::run(&options),
         Command::WithNamespaces { program, arguments } => {

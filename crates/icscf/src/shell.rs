@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use cx::{Answer, Link, LinkError};
+use node::control::Asked;
+use node::control::protocol::Nothing;
 use node::sip_shell::{self, SipCore, Want};
 use node::{Endpoints, Limits, Shutdown};
 use sip::{Flow, Instant, Message};
@@ -31,7 +33,7 @@ impl Shell {
         let ask = |request, answer: sip_shell::AnswerTo<CxId, _>| {
             link.call(request, Box::new(move |result| answer.give(result)));
         };
-        sip_shell::serve(self.core, self.endpoints, ask, shutdown).await;
+        sip_shell::serve(self.core, self.endpoints, None, ask, shutdown).await;
         Ok(())
     }
 }
@@ -46,6 +48,7 @@ impl SipCore for ICscf {
     type QuestionId = CxId;
     type Question = cx::Request;
     type Answer = Result<Answer, LinkError>;
+    type Request = Nothing;
 
     fn receive(&mut self, now: Instant, flow: Flow, message: Message) {
         self.handle(now, Input::Received { flow, message });
@@ -61,6 +64,10 @@ impl SipCore for ICscf {
 
     fn timeout(&mut self, now: Instant) {
         self.handle(now, Input::Timeout);
+    }
+
+    fn asked(&mut self, _now: Instant, asked: Asked<Nothing>) {
+        match asked.request {}
     }
 
     fn poll(&mut self) -> Want<CxId, cx::Request> {

@@ -9,6 +9,7 @@
 
 mod clock;
 pub mod config;
+pub mod control;
 pub mod cpu;
 pub mod daemon;
 mod endpoints;

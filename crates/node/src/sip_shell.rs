@@ -1,10 +1,13 @@
-//! Sockets and clock around a core that speaks SIP and asks somebody else questions (the CSCFs and Cx).
+//! Sockets and clock around a core that speaks SIP and asks somebody else questions (the CSCFs and Cx), and that an
+//! operator may ask.
 
 use std::io;
 
+use serde::de::DeserializeOwned;
 use sip::{Flow, Instant, Message, Transmit};
 use tokio::sync::mpsc;
 
+use crate::control::{self, Asked, Control};
 use crate::{Arrival, Clock, Endpoints, Shutdown};
 
 /// Messages taken from the sockets before what they led to is sent.
@@ -15,11 +18,14 @@ pub trait SipCore {
     type QuestionId: Send + 'static;
     type Question;
     type Answer: Send + 'static;
+    /// What an operator may ask; [`Nothing`](crate::control::protocol::Nothing) where there is no control socket.
+    type Request: DeserializeOwned + Send + 'static;
 
     fn receive(&mut self, now: Instant, flow: Flow, message: Message);
     fn answer(&mut self, now: Instant, id: Self::QuestionId, answer: Self::Answer);
     fn transport_failed(&mut self, now: Instant, flow: Flow);
     fn timeout(&mut self, now: Instant);
+    fn asked(&mut self, now: Instant, asked: Asked<Self::Request>);
     /// Called until it answers [`Want::Wait`].
     fn poll(&mut self) -> Want<Self::QuestionId, Self::Question>;
 }
@@ -50,6 +56,7 @@ impl<Id, Answer> AnswerTo<Id, Answer> {
 pub async fn serve<C: SipCore>(
     mut core: C,
     mut endpoints: Endpoints,
+    mut control: Option<Control<C::Request>>,
     mut ask: impl FnMut(C::Question, AnswerTo<C::QuestionId, C::Answer>),
     mut shutdown: Shutdown,
 ) {
@@ -80,12 +87,14 @@ pub async fn serve<C: SipCore>(
             () = shutdown.requested() => return,
             () = clock.sleep_until(deadline) => Woken::Time,
             Some((id, answer)) = answers.recv() => Woken::Answer(id, answer),
+            asked = control::next(&mut control) => Woken::Asked(asked),
             arrival = endpoints.next() => Woken::Arrival(arrival),
         };
         clock.tick();
         match woken {
             Woken::Time => core.timeout(clock.now()),
             Woken::Answer(id, answer) => core.answer(clock.now(), id, answer),
+            Woken::Asked(asked) => core.asked(clock.now(), asked),
             Woken::Arrival(arrival) => {
                 let mut next = Some(arrival);
                 for _ in 0..BATCH {
@@ -98,9 +107,10 @@ pub async fn serve<C: SipCore>(
     }
 }
 
-enum Woken<Id, Answer> {
+enum Woken<Id, Answer, Request> {
     Time,
     Answer(Id, Answer),
+    Asked(Asked<Request>),
     Arrival(Arrival),
 }
 

@@ -1,6 +1,7 @@
 //! The configuration file of the S-CSCF.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aka::DigestAlgorithm;
@@ -23,6 +24,8 @@ pub struct File {
     pub home_domain: String,
     /// UDP and TCP.
     pub listen: SocketAddr,
+    /// Where the control socket stands, for `akasec reg`; none when absent.
+    pub control: Option<PathBuf>,
     /// CSCFs that may send us requests.
     pub trusted_peers: Vec<IpAddr>,
     /// The HSS.

@@ -12,6 +12,7 @@ mod answer;
 mod binding;
 mod challenge;
 mod config;
+pub mod control;
 mod core;
 pub mod file;
 mod news;

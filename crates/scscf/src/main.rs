@@ -24,7 +24,10 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let prepare = async |file: File| Ok((file.core()?, file));
     Arguments::parse().daemon.run(prepare, async |(config, file), shutdown| {
-        let shell = Shell::start(config, file.listen, Arc::new(file.cx.connect().await?))?;
+        let mut shell = Shell::start(config, file.listen, Arc::new(file.cx.connect().await?))?;
+        if let Some(path) = &file.control {
+            shell = shell.with_control(path)?;
+        }
         tracing::info!(listen = %file.listen, hss = file.cx.peer, "S-CSCF is ready");
         shell.run(shutdown).await
     })
