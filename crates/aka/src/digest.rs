@@ -5,10 +5,11 @@
 use std::fmt;
 
 use base64::Engine;
-use hmac::{Hmac, KeyInit, Mac as _};
-use md5::{Digest, Md5};
+use hmac::{Hmac, KeyInit};
+use md5::Md5;
+use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::types::BASE64;
 use crate::{AkaError, Autn, Ck, Ik, Rand, Res};
@@ -21,14 +22,26 @@ const LONGEST_NONCE: usize = 1024;
 pub enum DigestAlgorithm {
     AkaV1Md5,
     AkaV2Md5,
+    /// Of AKA over TLS; any access may be told to use it here.
+    AkaV2Sha256,
 }
 
 impl DigestAlgorithm {
+    pub const ALL: [Self; 3] = [Self::AkaV1Md5, Self::AkaV2Md5, Self::AkaV2Sha256];
+
     /// The token of the `algorithm` parameter.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AkaV1Md5 => "AKAv1-MD5",
             Self::AkaV2Md5 => "AKAv2-MD5",
+            Self::AkaV2Sha256 => "AKAv2-SHA-256",
+        }
+    }
+
+    fn hash(self) -> Hash {
+        match self {
+            Self::AkaV1Md5 | Self::AkaV2Md5 => Hash::Md5,
+            Self::AkaV2Sha256 => Hash::Sha256,
         }
     }
 }
@@ -43,7 +56,7 @@ impl std::str::FromStr for DigestAlgorithm {
     type Err = AkaError;
 
     fn from_str(token: &str) -> Result<Self, AkaError> {
-        let known = [Self::AkaV1Md5, Self::AkaV2Md5].into_iter();
+        let known = Self::ALL.into_iter();
         let mut matching = known.filter(|algorithm| algorithm.as_str().eq_ignore_ascii_case(token));
         matching.next().ok_or(AkaError::UnknownDigestAlgorithm)
     }
@@ -86,31 +99,36 @@ impl Nonce {
 }
 
 /// What stands in for the password. Made from RES; octets, not text.
-pub struct Password(Zeroizing<Vec<u8>>);
+pub struct Password {
+    octets: Zeroizing<Vec<u8>>,
+    /// What the response is hashed with.
+    hash: Hash,
+}
 
 impl Password {
     /// AKAv1 takes RES as it is; AKAv2 also binds IK and CK.
     //= RFC 3310 3.3
     //= RFC 4169 3
     pub fn new(algorithm: DigestAlgorithm, res: &Res, ik: &Ik, ck: &Ck) -> Self {
-        match algorithm {
-            DigestAlgorithm::AkaV1Md5 => Self(Zeroizing::new(res.as_bytes().to_vec())),
-            DigestAlgorithm::AkaV2Md5 => {
+        let hash = algorithm.hash();
+        let octets = match algorithm {
+            DigestAlgorithm::AkaV1Md5 => res.as_bytes().to_vec(),
+            DigestAlgorithm::AkaV2Md5 | DigestAlgorithm::AkaV2Sha256 => {
                 // With capacity for the longest RES the vector never moves, so no unwiped copy stays behind.
                 let mut key = Zeroizing::new(Vec::with_capacity(48));
                 key.extend_from_slice(res.as_bytes());
                 key.extend_from_slice(ik.as_bytes());
                 key.extend_from_slice(ck.as_bytes());
-                let prf = Zeroizing::new(hmac_md5(&key, b"http-digest-akav2-password"));
-                Self(Zeroizing::new(BASE64.encode(*prf).into_bytes()))
+                hash.prf(&key, b"http-digest-akav2-password").into_bytes()
             }
-        }
+        };
+        Self { octets: Zeroizing::new(octets), hash }
     }
 
     /// What a UE hashes when it answers with `auts`.
     //= RFC 3310 3.4
-    pub fn empty() -> Self {
-        Self(Zeroizing::new(Vec::new()))
+    pub fn empty(algorithm: DigestAlgorithm) -> Self {
+        Self { octets: Zeroizing::new(Vec::new()), hash: algorithm.hash() }
     }
 }
 
@@ -120,11 +138,49 @@ impl fmt::Debug for Password {
     }
 }
 
-fn hmac_md5(key: &[u8], text: &[u8]) -> [u8; 16] {
+/// H of the formulas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hash {
+    Md5,
+    Sha256,
+}
+
+impl Hash {
+    /// Over the parts joined by ':', as hex in lower case.
+    fn of(self, parts: &[&[u8]]) -> HexDigits {
+        match self {
+            Self::Md5 => HexDigits::new(&joined::<Md5>(parts)),
+            Self::Sha256 => HexDigits::new(&joined::<Sha256>(parts)),
+        }
+    }
+
+    /// HMAC in base64.
+    fn prf(self, key: &[u8], text: &[u8]) -> String {
+        match self {
+            Self::Md5 => BASE64.encode(*Zeroizing::new(hmac::<Hmac<Md5>, 16>(key, text))),
+            Self::Sha256 => BASE64.encode(*Zeroizing::new(hmac::<Hmac<Sha256>, 32>(key, text))),
+        }
+    }
+}
+
+fn joined<D: Digest>(parts: &[&[u8]]) -> sha2::digest::Output<D> {
+    let mut digest = D::new();
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            digest.update(b":");
+        }
+        digest.update(part);
+    }
+    digest.finalize()
+}
+
+fn hmac<M: hmac::Mac + KeyInit, const N: usize>(key: &[u8], text: &[u8]) -> [u8; N] {
     // HMAC takes keys of every length: the error type is there for other MACs.
-    let Ok(mut mac) = Hmac::<Md5>::new_from_slice(key) else { unreachable!("HMAC takes any key") };
+    let Ok(mut mac) = <M as KeyInit>::new_from_slice(key) else { unreachable!("HMAC takes any key") };
     mac.update(text);
-    mac.finalize().into_bytes().into()
+    let mut octets = [0; N];
+    octets.iter_mut().zip(mac.finalize().into_bytes()).for_each(|(to, from)| *to = from);
+    octets
 }
 
 /// The header values a response covers, each as it stands on the wire without its quotes.
@@ -150,12 +206,14 @@ pub struct QopInput<'a> {
 impl DigestInput<'_> {
     //= RFC 2617 3.2.2
     pub fn response(&self, password: &Password) -> DigestResponse {
-        let a1 = Zeroizing::new(hash(&[self.username.as_bytes(), self.realm.as_bytes(), &password.0]));
-        let a2 = hash(&[self.method.as_bytes(), self.uri.as_bytes()]);
-        let nonce = self.nonce.as_bytes();
+        let hash = password.hash;
+        let a1 =
+            Zeroizing::new(hash.of(&[self.username.as_bytes(), self.realm.as_bytes(), &password.octets]));
+        let a2 = hash.of(&[self.method.as_bytes(), self.uri.as_bytes()]);
+        let (nonce, a1, a2) = (self.nonce.as_bytes(), a1.as_bytes(), a2.as_bytes());
         DigestResponse(match self.qop {
-            Some(qop) => hash(&[&*a1, nonce, qop.nc.as_bytes(), qop.cnonce.as_bytes(), b"auth", &a2]),
-            None => hash(&[&*a1, nonce, &a2]),
+            Some(qop) => hash.of(&[a1, nonce, qop.nc.as_bytes(), qop.cnonce.as_bytes(), b"auth", a2]),
+            None => hash.of(&[a1, nonce, a2]),
         })
     }
 
@@ -165,19 +223,19 @@ impl DigestInput<'_> {
     }
 }
 
-/// A response: 32 hex digits in lower case.
+/// A response: 32 hex digits in lower case, with SHA-256 64.
 #[derive(Clone, Copy)]
-pub struct DigestResponse([u8; 32]);
+pub struct DigestResponse(HexDigits);
 
 impl DigestResponse {
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(self.0.as_bytes()).unwrap_or_default()
     }
 
     /// Whether `received` is the same, in either case of its hex digits and in constant time.
     pub fn matches(&self, received: &str) -> bool {
-        let Ok(received) = <[u8; 32]>::try_from(received.as_bytes()) else { return false };
-        lower_case(received).ct_eq(&self.0).into()
+        HexDigits::received(received)
+            .is_some_and(|received| received.as_bytes().ct_eq(self.0.as_bytes()).into())
     }
 }
 
@@ -194,31 +252,39 @@ impl fmt::Debug for DigestResponse {
     }
 }
 
-/// MD5 over the parts joined by ':', as hex in lower case.
-fn hash(parts: &[&[u8]]) -> [u8; 32] {
-    let mut md5 = Md5::new();
-    for (index, part) in parts.iter().enumerate() {
-        if index > 0 {
-            md5.update(b":");
-        }
-        md5.update(part);
-    }
-    let mut text = [0; 32];
-    let digits = b"0123456789abcdef";
-    for (pair, octet) in text.chunks_exact_mut(2).zip(md5.finalize()) {
-        for (digit, nibble) in pair.iter_mut().zip([octet >> 4, octet & 15]) {
-            *digit = digits[usize::from(nibble)];
-        }
-    }
-    text
+/// A hash as text in lower case.
+#[derive(Clone, Copy, Zeroize)]
+struct HexDigits {
+    digits: [u8; 64],
+    len: usize,
 }
 
-fn lower_case(mut text: [u8; 32]) -> [u8; 32] {
-    for digit in &mut text {
-        let is_upper = u8::from(matches!(*digit, b'A'..=b'F')).into();
-        digit.conditional_assign(&(*digit | 0x20), is_upper);
+impl HexDigits {
+    fn new(octets: &[u8]) -> Self {
+        let mut text = Self { digits: [0; 64], len: 2 * octets.len().min(32) };
+        let digits = b"0123456789abcdef";
+        for (pair, octet) in text.digits.chunks_exact_mut(2).zip(octets) {
+            for (digit, nibble) in pair.iter_mut().zip([octet >> 4, octet & 15]) {
+                *digit = digits[usize::from(nibble)];
+            }
+        }
+        text
     }
-    text
+
+    /// What came over the wire, with its letters in lower case; `None` when it is longer than any hash.
+    fn received(text: &str) -> Option<Self> {
+        let mut received = Self { digits: [0; 64], len: text.len() };
+        received.digits.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        for digit in &mut received.digits {
+            let is_upper = u8::from(matches!(*digit, b'A'..=b'F')).into();
+            digit.conditional_assign(&(*digit | 0x20), is_upper);
+        }
+        Some(received)
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.digits.get(..self.len).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

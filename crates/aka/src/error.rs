@@ -30,7 +30,7 @@ pub enum AkaError {
     NonceTooShort { found: usize },
     #[error("read a nonce: longer than any server needs")]
     NonceTooLong,
-    #[error("read a digest algorithm: neither AKAv1-MD5 nor AKAv2-MD5")]
+    #[error("read a digest algorithm: none of AKAv1-MD5, AKAv2-MD5 and AKAv2-SHA-256")]
     UnknownDigestAlgorithm,
     #[error("read a private identity: user@realm wanted, no scheme, at most 255 ASCII characters")]
     ImpiInvalid,

@@ -71,7 +71,7 @@ fn aka_11_every_amf_registers() {
 
 #[test]
 fn dig_13_rspauth_verifies_from_s_cscf_to_ue() {
-    for (digest, qop) in [(DigestAlgorithm::AkaV1Md5, false), (DigestAlgorithm::AkaV2Md5, true)] {
+    for (digest, qop) in [(DigestAlgorithm::AkaV1Md5, false), (DigestAlgorithm::AkaV2Sha256, true)] {
         let options = Options { authentication_info: true, digest, qop, ..Options::default() };
         let mut network = Network::new(&options);
         registers(&mut network);

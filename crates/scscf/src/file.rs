@@ -30,7 +30,7 @@ pub struct File {
     pub trusted_peers: Vec<IpAddr>,
     /// The HSS.
     pub cx: PeerFile,
-    /// AKAv1-MD5 or AKAv2-MD5.
+    /// AKAv1-MD5, AKAv2-MD5 or AKAv2-SHA-256.
     #[serde(default = "digest_algorithm")]
     pub digest_algorithm: String,
     #[serde(default)]
@@ -95,8 +95,9 @@ impl File {
         let server_name = ServerName::new(&self.server_name)
             .map_err(|_| bad("server_name", &self.server_name, "a sip: URI"))?;
         let algorithm = self.digest_algorithm.parse();
-        let algorithm = algorithm
-            .map_err(|_| bad("digest_algorithm", &self.digest_algorithm, "AKAv1-MD5 or AKAv2-MD5"))?;
+        let algorithm = algorithm.map_err(|_| {
+            bad("digest_algorithm", &self.digest_algorithm, "AKAv1-MD5, AKAv2-MD5 or AKAv2-SHA-256")
+        })?;
         if !(1..=MOST_VECTORS).contains(&self.vectors_per_request) {
             let value = self.vectors_per_request.to_string();
             return Err(bad("vectors_per_request", &value, "1 to 16"));

@@ -43,6 +43,11 @@ fn dig_1_known_responses_register() {
         (DigestAlgorithm::AkaV1Md5, "", "1125a3c2e293453f07e08957ff235efc"),
         (DigestAlgorithm::AkaV1Md5, qop, "402ab8df9f3a4d63a9f47c2f90e02938"),
         (DigestAlgorithm::AkaV2Md5, qop, "6774a29ced9929f3dd734d9a97e04ebe"),
+        (
+            DigestAlgorithm::AkaV2Sha256,
+            qop,
+            "896c3d681f1a7099e2113252351d2ce2eec83639f3318cf0356107cfd6a3bf04",
+        ),
     ] {
         let config = Config { algorithm, qop: !qop.is_empty(), ..config() };
         let (mut net, first) = challenged(config, vector("a54211d5e3ba50bf"));

@@ -30,18 +30,30 @@ fn password_b(algorithm: DigestAlgorithm) -> Password {
 
 #[test]
 fn dig_1_known_responses() {
-    use DigestAlgorithm::{AkaV1Md5, AkaV2Md5};
+    use DigestAlgorithm::{AkaV1Md5, AkaV2Md5, AkaV2Sha256};
     let cases = [
         (NONCE_A, true, password_a(AkaV1Md5), "402ab8df9f3a4d63a9f47c2f90e02938"),
         (NONCE_A, false, password_a(AkaV1Md5), "1125a3c2e293453f07e08957ff235efc"),
         (NONCE_A, true, password_a(AkaV2Md5), "6774a29ced9929f3dd734d9a97e04ebe"),
-        (NONCE_A, true, Password::empty(), "da492ad7b08bb89514f214f8c2fdb82b"),
-        (NONCE_A, false, Password::empty(), "6821238d21754c12bf172c668144dbb6"),
+        (
+            NONCE_A,
+            true,
+            password_a(AkaV2Sha256),
+            "896c3d681f1a7099e2113252351d2ce2eec83639f3318cf0356107cfd6a3bf04",
+        ),
+        (
+            NONCE_B,
+            true,
+            password_b(AkaV2Sha256),
+            "ec8637a7149ef3217e5bb4bc8d7f22d70966b6f56bf3a9c579222e22402c36c1",
+        ),
+        (NONCE_A, true, Password::empty(AkaV1Md5), "da492ad7b08bb89514f214f8c2fdb82b"),
+        (NONCE_A, false, Password::empty(AkaV1Md5), "6821238d21754c12bf172c668144dbb6"),
         (NONCE_B, true, password_b(AkaV1Md5), "ddf9e6e7795833f3efad85f3a38c0033"),
         (NONCE_B, false, password_b(AkaV1Md5), "9253dfb8d11604b1ae9f72b12c800564"),
         (NONCE_B, true, password_b(AkaV2Md5), "798b05b5770704cf35f12203651b32bc"),
-        (NONCE_B, true, Password::empty(), "97875c9e4c016f9076e45943da0cd34a"),
-        (NONCE_B, false, Password::empty(), "b7ee35a225bc2c0bf202f25d5c7ada16"),
+        (NONCE_B, true, Password::empty(AkaV1Md5), "97875c9e4c016f9076e45943da0cd34a"),
+        (NONCE_B, false, Password::empty(AkaV1Md5), "b7ee35a225bc2c0bf202f25d5c7ada16"),
     ];
     for (nonce, with_qop, password, expected) in cases {
         let input = input(nonce, with_qop);
@@ -65,16 +77,32 @@ fn dig_13_known_rspauth() {
 
 #[test]
 fn dig_1_akav2_passwords() {
-    assert_eq!(*password_a(DigestAlgorithm::AkaV2Md5).0, b"shzt3q8CWaZnCAWqs3WmEQ==");
-    assert_eq!(*password_b(DigestAlgorithm::AkaV2Md5).0, b"SPm4KbygyM5ajfwCry1oYA==");
+    assert_eq!(*password_a(DigestAlgorithm::AkaV2Md5).octets, b"shzt3q8CWaZnCAWqs3WmEQ==");
+    assert_eq!(*password_b(DigestAlgorithm::AkaV2Md5).octets, b"SPm4KbygyM5ajfwCry1oYA==");
+    let sha256 = DigestAlgorithm::AkaV2Sha256;
+    assert_eq!(*password_a(sha256).octets, b"wpC+5dv/7kC35JEI2hluv8XcBd+vf8XcfedJBan1buk=");
+    assert_eq!(*password_b(sha256).octets, b"glupm0GfvJkAmj5nc1Vi0Zi5iQkdxAaMrsEE0oniIF8=");
 }
 
 #[test]
 fn dig_1_hashes_of_a1_and_a2() {
     let password = password_a(DigestAlgorithm::AkaV1Md5);
-    let a1 = hash(&[USERNAME.as_bytes(), REALM.as_bytes(), &password.0]);
-    assert_eq!(&a1, b"da00069eb0de6587da7e09ef503c29db");
-    assert_eq!(&hash(&[b"REGISTER", URI.as_bytes()]), b"df94ff42c4e05afeddd46c372e8208b4");
+    let a1 = Hash::Md5.of(&[USERNAME.as_bytes(), REALM.as_bytes(), &password.octets]);
+    assert_eq!(a1.as_bytes(), b"da00069eb0de6587da7e09ef503c29db");
+    let a2 = [b"REGISTER", URI.as_bytes()];
+    assert_eq!(Hash::Md5.of(&a2).as_bytes(), b"df94ff42c4e05afeddd46c372e8208b4");
+
+    let password = password_a(DigestAlgorithm::AkaV2Md5);
+    let a1 = Hash::Md5.of(&[USERNAME.as_bytes(), REALM.as_bytes(), &password.octets]);
+    assert_eq!(a1.as_bytes(), b"5f16eac3c7cb97f22cbfb39ba2210495");
+    let a1 = Hash::Md5.of(&[USERNAME.as_bytes(), REALM.as_bytes(), b""]);
+    assert_eq!(a1.as_bytes(), b"6580ce225d6806500bf0e45504f9a545");
+
+    let password = password_a(DigestAlgorithm::AkaV2Sha256);
+    let a1 = Hash::Sha256.of(&[USERNAME.as_bytes(), REALM.as_bytes(), &password.octets]);
+    assert_eq!(a1.as_bytes(), b"6781a3ece6c12ae787d79daf9944e2774076a3cccd3cece81cb865c5a610da3b");
+    let sha256 = b"6c5e92ee64f62f28cf3edbea89a850d80a07ff32892e18b0263eb5aadf1a768e";
+    assert_eq!(Hash::Sha256.of(&a2).as_bytes(), sha256);
 }
 
 #[test]
@@ -99,7 +127,7 @@ fn dig_2_response_octets_that_look_like_text() {
     for len in lengths {
         let res = Res::new(&all[..len]).unwrap();
         let password = Password::new(DigestAlgorithm::AkaV1Md5, &res, &ik, &ck);
-        assert_eq!(*password.0, all[..len]);
+        assert_eq!(*password.octets, all[..len]);
         let response = input(NONCE_A, true).response(&password);
         assert!(input(NONCE_A, true).verify(&password, response.as_str()));
         seen.insert(response.to_string());
@@ -111,7 +139,7 @@ fn dig_2_response_octets_that_look_like_text() {
 fn aka_12_res_lengths_pass_the_digest() {
     let ik = Ik::from_bytes([1; 16]);
     let ck = Ck::from_bytes([2; 16]);
-    for algorithm in [DigestAlgorithm::AkaV1Md5, DigestAlgorithm::AkaV2Md5] {
+    for algorithm in DigestAlgorithm::ALL {
         for len in [4, 8, 16] {
             let res = Res::new(&[9; 16][..len]).unwrap();
             let password = Password::new(algorithm, &res, &ik, &ck);
@@ -167,6 +195,7 @@ fn dig_14_any_case_of_hex_but_nothing_else() {
 fn algorithm_tokens() {
     assert_eq!("akaV1-md5".parse(), Ok(DigestAlgorithm::AkaV1Md5));
     assert_eq!("AKAv2-MD5".parse(), Ok(DigestAlgorithm::AkaV2Md5));
+    assert_eq!("AKAv2-sha-256".parse(), Ok(DigestAlgorithm::AkaV2Sha256));
     assert_eq!("MD5".parse::<DigestAlgorithm>(), Err(AkaError::UnknownDigestAlgorithm));
 }
 

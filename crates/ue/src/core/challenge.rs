@@ -136,7 +136,7 @@ impl Ue {
                 attempt.distrusted = false;
                 self.step(Step::SynchronisationFailure);
                 let (authorization, _) =
-                    self.authorization(challenge, algorithm, &Password::empty(), Some(auts));
+                    self.authorization(challenge, algorithm, &Password::empty(algorithm), Some(auts));
                 self.register_again(now, &authorization);
             }
         }
