@@ -11,7 +11,7 @@ use crate::cargo;
 const PURE: [&str; 9] = ["aka", "sip", "sec-agree", "cx", "hss", "pcscf", "icscf", "scscf", "ue"];
 
 /// The shells of crates whose core is pure: binaries, sockets, configuration files, stores.
-const SHELLS: [&str; 9] = [
+const SHELLS: [&str; 10] = [
     "/main.rs",
     "/shell.rs",
     "/fleet.rs",
@@ -21,6 +21,7 @@ const SHELLS: [&str; 9] = [
     "cx/src/peer/",
     "hss/src/store/",
     "hss/src/csv",
+    "pcscf/src/store",
 ];
 
 /// What a pure file may not name, and why.

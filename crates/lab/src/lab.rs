@@ -43,6 +43,8 @@ pub struct Options {
     /// Whether the UEs offer UDP-enc-tun, and whether the P-CSCF allows it.
     pub ue_nat_traversal: bool,
     pub p_cscf_nat_traversal: bool,
+    /// Start a P-CSCF; without, whoever made the lab starts one in the namespace `access`.
+    pub p_cscf: bool,
     /// Listen on the wire between UE and P-CSCF.
     pub tap: bool,
     /// Makes the cards.
@@ -67,6 +69,7 @@ impl Default for Options {
             nat: false,
             ue_nat_traversal: false,
             p_cscf_nat_traversal: false,
+            p_cscf: true,
             tap: true,
             seed: 1,
             patience: Duration::from_secs(60),
@@ -137,7 +140,7 @@ pub struct Cpu {
 pub struct Lab {
     // Dropped in this order: the UEs end before the network does.
     fleet: Option<Role>,
-    pcscf: Role,
+    pcscf: Option<Role>,
     icscf: Role,
     scscf: Role,
     tap: Option<Tap>,
@@ -159,7 +162,7 @@ impl Lab {
         let hss: Arc<Mutex<dyn Server>> = Arc::new(Mutex::new(cards::hss(options.seed, options.ues)?));
         let (scscf, scscf_spent) = start_scscf(core, &options, Arc::clone(&hss))?;
         let (icscf, icscf_spent) = start_icscf(core, hss)?;
-        let pcscf = start_pcscf(access, &options)?;
+        let pcscf = if options.p_cscf { Some(start_pcscf(access, &options)?) } else { None };
         let tap = if options.tap { Some(Tap::listen(access, plan::ACCESS_LINK)?) } else { None };
         let (jobs, queue) = mpsc::unbounded_channel();
         let (told, finished) = blocking::channel();
@@ -239,7 +242,7 @@ impl Lab {
         let [of_icscf, of_scscf] = self.hss_time.each_ref().map(Spent::time);
         Cpu {
             ue: self.fleet.as_ref().map(Role::cpu).unwrap_or_default(),
-            pcscf: self.pcscf.cpu(),
+            pcscf: self.pcscf.as_ref().map(Role::cpu).unwrap_or_default(),
             icscf: self.icscf.cpu().saturating_sub(of_icscf),
             scscf: self.scscf.cpu().saturating_sub(of_scscf),
             hss: of_icscf + of_scscf,
@@ -315,7 +318,7 @@ fn start_pcscf(access: &Namespace, options: &Options) -> Result<Role> {
         reg_await_auth: Duration::from_secs(240),
         limits: pcscf::core::Limits::default(),
     };
-    Role::start("P-CSCF", access, move || pcscf::shell::Shell::start(config), pcscf::shell::Shell::run)
+    Role::start("P-CSCF", access, move || pcscf::shell::Shell::start(config, None), pcscf::shell::Shell::run)
 }
 
 fn start_nat(inside: &Namespace, outside: &Namespace) -> Result<Nat> {

@@ -20,7 +20,7 @@ mod shutdown;
 pub mod sip_shell;
 pub mod wire;
 
-pub use clock::Clock;
+pub use clock::{Clock, boot_id};
 pub use endpoints::{Arrival, Endpoints, Limits};
 pub use open_files::raise_open_files;
 pub use seed::seed;

@@ -96,11 +96,10 @@ pub async fn serve<C: SipCore>(
             Woken::Answer(id, answer) => core.answer(clock.now(), id, answer),
             Woken::Asked(asked) => core.asked(clock.now(), asked),
             Woken::Arrival(arrival) => {
-                let mut next = Some(arrival);
-                for _ in 0..BATCH {
-                    let Some(arrival) = next else { break };
+                take(&mut core, &clock, arrival);
+                for _ in 1..BATCH {
+                    let Some(arrival) = endpoints.try_next() else { break };
                     take(&mut core, &clock, arrival);
-                    next = endpoints.try_next();
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use node::config::{ConfigError, resolve};
@@ -27,6 +28,9 @@ pub struct Config {
     /// Name = "HOST:PORT" of the other hosts of the core network: the S-CSCFs, as their Service-Route names them.
     #[serde(default)]
     pub neighbours: BTreeMap<String, String>,
+    /// Where registrations and sets are kept for the next run. Without it they end with this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<PathBuf>,
     #[serde(default)]
     pub ipsec: Ipsec,
     #[serde(default)]
@@ -105,16 +109,19 @@ fn client_port_count() -> u16 {
 }
 
 impl Config {
-    /// Checks every value and resolves every name.
-    pub async fn into_core(self) -> Result<core::Config, ConfigError> {
-        let mut gm = Vec::new();
-        for address in &self.gm {
-            gm.push(address.check()?);
-        }
+    /// The addresses towards UEs, checked.
+    pub fn gm_addresses(&self) -> Result<Vec<core::GmAddress>, ConfigError> {
+        let gm = self.gm.iter().map(Gm::check).collect::<Result<Vec<core::GmAddress>, _>>()?;
         let families = |v4: bool| gm.iter().filter(|gm| gm.clear.is_ipv4() == v4).count();
         if gm.is_empty() || families(true) > 1 || families(false) > 1 {
             return Err(bad("gm", gm.len(), "one address of each family at most, and one at least"));
         }
+        Ok(gm)
+    }
+
+    /// Checks every value and resolves every name.
+    pub async fn into_core(self) -> Result<core::Config, ConfigError> {
+        let gm = self.gm_addresses()?;
         let entry_points = resolve_all(&self.entry_points).await?;
         let neighbours = resolve_all(&self.neighbours).await?;
         Ok(core::Config {

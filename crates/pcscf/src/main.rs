@@ -2,10 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Write;
+
 use clap::Parser;
 use node::daemon::Daemon;
 use pcscf::config::Config;
-use pcscf::shell::Shell;
+use pcscf::shell::{self, Shell};
+use pcscf::store::StateFile;
 
 /// The P-CSCF: first hop of UEs, ends their IPsec.
 ///
@@ -14,18 +17,36 @@ use pcscf::shell::Shell;
 /// Examples:
 ///   pcscf --config /etc/akasec/pcscf.toml
 ///   pcscf --config /etc/akasec/pcscf.toml --check
+///   pcscf --config /etc/akasec/pcscf.toml --forget
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Arguments {
     #[command(flatten)]
     daemon: Daemon,
+    /// Remove the kernel states and policies of the configured addresses and the state file, and end: every UE must
+    /// then register anew. Refused while a P-CSCF runs there.
+    #[arg(long, conflicts_with = "check")]
+    forget: bool,
 }
 
 fn main() -> anyhow::Result<()> {
-    let prepare = async |config: Config| Ok(config.into_core().await?);
-    Arguments::parse().daemon.run(prepare, async |core, shutdown| {
+    let Arguments { daemon, forget } = Arguments::parse();
+    if forget {
+        let config: Config = node::config::load(&daemon.config)?;
+        let states = shell::forget(&config.gm_addresses()?, config.state.as_deref())?;
+        writeln!(std::io::stdout(), "removed {states} states, the policies and what was saved")?;
+        return Ok(());
+    }
+    let prepare = async |config: Config| {
+        let state = config.state.clone();
+        if let Some(path) = &state {
+            StateFile::check(path, &node::boot_id()?)?;
+        }
+        Ok((config.into_core().await?, state))
+    };
+    daemon.run(prepare, async |(core, state), shutdown| {
         let (gm, mw) = (core.gm.clone(), core.mw);
-        let shell = Shell::start(core)?;
+        let shell = Shell::start(core, state.as_deref())?;
         tracing::info!(?gm, %mw, "P-CSCF is ready");
         shell.run(shutdown).await
     })

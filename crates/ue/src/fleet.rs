@@ -1,6 +1,6 @@
 //! UEs over real sockets and the kernel: one, or thousands that share one socket set and one XFRM engine.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use aka::Isim;
@@ -8,7 +8,9 @@ use anyhow::Context;
 use node::{Arrival, Clock, Endpoints};
 use sec_agree::{Algorithms, Associations};
 use sip::{Flow, Instant};
-use xfrm::{Change, Engine, Extend, Install, Lifetime, Protection};
+use xfrm::{
+    Change, Engine, Extend, Install, KernelEvent, KernelState, Lifetime, Monitor, Protection, XfrmError,
+};
 
 use crate::core::{Command, Config, Input, Output, SetId, Step, Ue};
 use crate::nat::NatHost;
@@ -34,16 +36,33 @@ pub struct Fleet {
     clock: Clock,
     endpoints: Endpoints,
     engine: Engine,
+    /// Until it fails.
+    monitor: Option<Monitor>,
     protections: Vec<Protection>,
     /// Members that have been given something and must be polled.
     stirred: Vec<usize>,
     steps: VecDeque<(usize, Step)>,
 }
 
+/// What there is to do.
+enum Woken {
+    Deadline,
+    Arrival(Arrival),
+    Kernel(Result<KernelEvent, XfrmError>),
+}
+
+async fn next_event(monitor: &mut Option<Monitor>) -> Result<KernelEvent, XfrmError> {
+    match monitor {
+        Some(monitor) => monitor.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Fleet {
     /// Protects the ports, binds each UE's unprotected port. `protections` must cover every UE's protected ports.
     pub fn start(ues: Vec<(Config, Isim)>, protections: Vec<Protection>) -> anyhow::Result<Self> {
         let mut engine = Engine::open().context("start the UE")?;
+        let monitor = Monitor::open().context("start the UE")?;
         for protection in &protections {
             engine
                 .protect(protection)
@@ -80,6 +99,7 @@ impl Fleet {
             clock: Clock::start(),
             endpoints,
             engine,
+            monitor: Some(monitor),
             protections,
             stirred: Vec::new(),
             steps: VecDeque::new(),
@@ -113,14 +133,16 @@ impl Fleet {
             }
             let deadline =
                 self.deadlines.first().map(|(at, _)| *at).into_iter().chain(self.nat.next_beat()).min();
-            let arrival = tokio::select! {
-                () = self.clock.sleep_until(deadline) => None,
-                arrival = self.endpoints.next() => Some(arrival),
+            let woken = tokio::select! {
+                () = self.clock.sleep_until(deadline) => Woken::Deadline,
+                arrival = self.endpoints.next() => Woken::Arrival(arrival),
+                event = next_event(&mut self.monitor) => Woken::Kernel(event),
             };
             self.clock.tick();
-            match arrival {
-                Some(arrival) => self.take_batch(arrival),
-                None => self.wake(),
+            match woken {
+                Woken::Deadline => self.wake(),
+                Woken::Arrival(arrival) => self.take_batch(arrival),
+                Woken::Kernel(event) => self.take_kernel_event(event),
             }
         }
     }
@@ -151,16 +173,50 @@ impl Fleet {
     }
 
     fn take_batch(&mut self, first: Arrival) {
-        let mut next = Some(first);
-        for _ in 0..BATCH {
-            let Some(arrival) = next else { break };
-            let (flow, input) = match arrival {
-                Arrival::Message { flow, message } => (flow, Input::Received { flow, message }),
-                Arrival::Malformed { flow, .. } => (flow, Input::Malformed { flow }),
-                Arrival::Failed { flow, .. } => (flow, Input::TransportFailed { flow }),
-            };
-            self.give_to(flow, input);
-            next = self.endpoints.try_next();
+        self.take(first);
+        for _ in 1..BATCH {
+            let Some(arrival) = self.endpoints.try_next() else { break };
+            self.take(arrival);
+        }
+    }
+
+    fn take(&mut self, arrival: Arrival) {
+        let (flow, input) = match arrival {
+            Arrival::Message { flow, message } => (flow, Input::Received { flow, message }),
+            Arrival::Malformed { flow, .. } => (flow, Input::Malformed { flow }),
+            Arrival::Failed { flow, .. } => (flow, Input::TransportFailed { flow }),
+        };
+        self.give_to(flow, input);
+    }
+
+    /// A state that ends here tells for its whole set.
+    fn take_kernel_event(&mut self, event: Result<KernelEvent, XfrmError>) {
+        match event {
+            Ok(KernelEvent::Expired { spi, destination, hard: true }) => {
+                if let Some(member) = self.by_address.get(&destination).copied() {
+                    self.give(member, Input::SaExpired { spi });
+                }
+            }
+            Ok(KernelEvent::Overflow) => match self.engine.states() {
+                Ok(states) => self.reconcile(&states),
+                Err(error) => tracing::warn!(%error, "cannot find out what the kernel holds"),
+            },
+            Ok(KernelEvent::Expired { .. } | KernelEvent::Mapped { .. }) => {}
+            Err(error) => {
+                tracing::warn!(%error, "hears nothing of the kernel any more");
+                self.monitor = None;
+            }
+        }
+    }
+
+    fn reconcile(&mut self, states: &[KernelState]) {
+        let held: HashSet<(IpAddr, u32)> =
+            states.iter().map(|state| (state.outer_destination(), state.spi)).collect();
+        for at in 0..self.members.len() {
+            let Some(ue) = self.ue(at) else { continue };
+            let address = ue.config().address;
+            let missing: Vec<u32> = ue.spis().filter(|spi| !held.contains(&(address, *spi))).collect();
+            missing.into_iter().for_each(|spi| self.give(at, Input::SaExpired { spi }));
         }
     }
 

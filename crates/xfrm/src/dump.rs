@@ -34,7 +34,7 @@ pub struct KernelState {
 
 impl KernelState {
     /// Of the packets on the wire: with the SPI, the name of the state.
-    pub(crate) fn outer_destination(&self) -> IpAddr {
+    pub fn outer_destination(&self) -> IpAddr {
         self.outer.map_or(self.destination, |(_, destination)| destination).ip()
     }
 }

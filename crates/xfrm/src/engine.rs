@@ -182,10 +182,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes states that a dead run left: those of ours that `is_orphan` names. Answers how many there were.
-    pub fn remove_orphans(&mut self, is_orphan: impl Fn(&KernelState) -> bool) -> Result<usize, XfrmError> {
-        let orphans: Vec<KernelState> = self.states()?.into_iter().filter(is_orphan).collect();
-        for batch in orphans.chunks(Self::BATCH * 4) {
+    /// Removes single states of ours that were read from the kernel. One that is gone already is no error.
+    pub fn remove_states(&mut self, states: &[&KernelState]) -> Result<(), XfrmError> {
+        for batch in states.chunks(Self::BATCH * 4) {
             let mut messages: Vec<XfrmMessage> =
                 batch.iter().map(|state| state::delete_by_id(state.outer_destination(), state.spi)).collect();
             for (state, answer) in batch.iter().zip(self.socket.exchange(&mut messages)?) {
@@ -205,7 +204,7 @@ impl Engine {
                 }
             }
         }
-        Ok(orphans.len())
+        Ok(())
     }
 
     /// The SPIs in use towards an address of ours, also those of other programs: they must not be drawn.

@@ -340,6 +340,7 @@ impl Network {
                     changes.push(Change::Extend(associations, age, lifetime));
                 }
                 p::Output::RemoveSas { associations } => changes.push(Change::Remove(associations)),
+                p::Output::Save(_) => {}
                 p::Output::Event(event) => self.events.push(event),
                 p::Output::WaitUntil(deadline) => break deadline,
             }

@@ -46,6 +46,13 @@ pub struct Limits {
 }
 
 impl GmAddress {
+    /// Whether this end of a state is one of our protected ports. They are ours alone, so nobody else made it.
+    pub fn protects(&self, end: SocketAddr) -> bool {
+        let port = end.port();
+        let protected = port == self.server_port.get() || self.client_ports.contains(port);
+        end.ip() == self.clear.ip() && protected
+    }
+
     /// Whether UEs send to this port, or we send to them from it.
     pub(super) fn owns(&self, port: u16) -> bool {
         port == self.clear.port() || port == self.server_port.get() || self.client_ports.contains(port)

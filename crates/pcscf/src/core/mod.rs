@@ -3,12 +3,15 @@
 mod answer;
 mod challenge;
 mod config;
+mod fate;
 mod nat;
 mod refusal;
 mod register;
 mod registration;
 mod relay;
+mod restore;
 mod sa_table;
+mod saved;
 mod subscription;
 
 #[cfg(test)]
@@ -21,7 +24,7 @@ use std::time::Duration;
 use aka::Impi;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use sec_agree::{Associations, SaSet, SecurityClient, Spi, SpiPool};
+use sec_agree::{Associations, SaSet, SecurityClient, SpiPool};
 use sip::routing::branch;
 use sip::{
     ClientId, Draft, Flow, Instant, Message, Method, Name, Received, ServerId, Timers, Transactions,
@@ -29,12 +32,15 @@ use sip::{
 };
 
 pub use self::config::{Config, GmAddress, Limits};
+pub use self::fate::{Fate, KernelTold};
 pub use self::refusal::Refusal;
 use self::registration::Registrations;
 pub use self::registration::{Device, Registration};
 use self::relay::Relayed;
+pub use self::restore::{HeldState, Restored};
 use self::sa_table::{SaTable, SetEntry};
 pub use self::sa_table::{SetId, Stage};
+pub use self::saved::{SavedDevice, SavedSet};
 use self::subscription::Subscriptions;
 
 /// A request over this must not leave by UDP.
@@ -60,6 +66,7 @@ pub enum Input {
     TransportFailed {
         flow: Flow,
     },
+    Kernel(KernelTold),
     Timeout,
 }
 
@@ -82,6 +89,8 @@ pub enum Output {
     RemoveSas {
         associations: Associations,
     },
+    /// Write down before anything else leaves.
+    Save(Box<SavedDevice>),
     Event(Event),
     WaitUntil(Option<Instant>),
 }
@@ -136,6 +145,12 @@ pub enum Event {
         impi: Impi,
         set: SetId,
         stage: Stage,
+    },
+    /// Something befell a set without any message.
+    SetFate {
+        impi: Impi,
+        ue: SocketAddr,
+        fate: Fate,
     },
     /// A message that nothing here is entitled to was dropped.
     Dropped {
@@ -194,6 +209,8 @@ pub struct PCscf {
     asked: HashMap<ClientId, Asked>,
     waiting: HashMap<SetId, WaitingChallenge>,
     outputs: VecDeque<Output>,
+    /// What must outlive the process is told as it changes.
+    saving: bool,
 }
 
 impl PCscf {
@@ -210,14 +227,10 @@ impl PCscf {
             asked: HashMap::new(),
             waiting: HashMap::new(),
             outputs: VecDeque::new(),
+            saving: false,
             rng,
             config,
         }
-    }
-
-    /// Keeps the SPI of a state that the kernel already holds out of use.
-    pub fn reserve_spi(&mut self, spi: Spi) {
-        self.sets.reserve_spi(spi);
     }
 
     pub fn registration(&self, device: &Device) -> Option<&Registration> {
@@ -235,6 +248,7 @@ impl PCscf {
             Input::SasInstalled { set } => self.sas_installed(now, set),
             Input::SasFailed { set, cause } => self.sas_failed(now, set, cause),
             Input::TransportFailed { flow } => self.transactions.transport_failed(now, &flow),
+            Input::Kernel(told) => self.kernel_told(told),
             Input::Timeout => {
                 self.transactions.handle_timeout(now);
                 while let Some(set) = self.sets.expired(now) {
@@ -243,6 +257,7 @@ impl PCscf {
             }
         }
         self.transaction_events(now);
+        self.save();
     }
 
     /// Takes every set out of the kernel: the end of the daemon.

@@ -1,13 +1,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use aka::Impi;
 use sec_agree::{Associations, Port, SecurityClient, SecurityServer, Spi, SpiPool};
 use sip::{Instant, Timers};
 
-use super::{Device, Output};
+use super::{Device, Output, SavedSet};
+
+mod kept;
 
 /// A set of four security associations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,9 +76,13 @@ pub(super) struct SaTable {
     by_client: HashMap<SocketAddr, SetId>,
     by_server: HashMap<SocketAddr, Vec<SetId>>,
     by_impi: HashMap<Impi, Vec<SetId>>,
+    /// By destination and SPI, as the kernel names states: four for each set.
+    by_state: HashMap<(IpAddr, u32), SetId>,
     deadlines: BTreeSet<(Instant, SetId)>,
     spis: SpiPool,
     last: u64,
+    /// Devices whose confirmed sets have changed; few, since they are taken after every input.
+    changed: Vec<Device>,
 }
 
 /// The kernel keeps a set a little longer than we do: it is the net below the trapeze, not the timer.
@@ -95,9 +101,11 @@ impl SaTable {
             by_client: HashMap::new(),
             by_server: HashMap::new(),
             by_impi: HashMap::new(),
+            by_state: HashMap::new(),
             deadlines: BTreeSet::new(),
             spis,
             last: 0,
+            changed: Vec::new(),
         }
     }
 
@@ -194,29 +202,32 @@ impl SaTable {
 
     /// Enters a set that is on its way to the kernel. Answers its id and how long the kernel may keep it.
     pub(super) fn insert(&mut self, now: Instant, new: NewSet, await_auth: Duration) -> (SetId, Duration) {
-        self.last += 1;
-        let id = SetId(self.last);
-        let expires = now + await_auth;
-        self.by_client.insert(new.associations.uc_to_ps.source, id);
-        self.by_server.entry(new.associations.pc_to_us.destination).or_default().push(id);
-        self.by_impi.entry(new.device.impi.clone()).or_default().push(id);
-        self.deadlines.insert((expires, id));
         let NewSet { device, associations, client, server, initial, nonce } = new;
-        let stage = Stage::Installing;
-        let entry = SetEntry {
+        let id = self.enter(SetEntry {
             device,
             associations,
-            stage,
+            stage: Stage::Installing,
             client,
             server,
             initial,
             nonce,
             installed: now,
-            expires,
+            expires: now + await_auth,
             used: false,
-        };
-        self.sets.insert(id, entry);
+        });
         (id, await_auth + KERNEL_MARGIN)
+    }
+
+    fn enter(&mut self, entry: SetEntry) -> SetId {
+        self.last += 1;
+        let id = SetId(self.last);
+        self.by_client.insert(entry.associations.uc_to_ps.source, id);
+        self.by_server.entry(entry.associations.pc_to_us.destination).or_default().push(id);
+        self.by_impi.entry(entry.device.impi.clone()).or_default().push(id);
+        self.by_state.extend(kept::states(&entry.associations).map(|state| (state, id)));
+        self.deadlines.insert((entry.expires, id));
+        self.sets.insert(id, entry);
+        id
     }
 
     /// The kernel holds it.
@@ -280,7 +291,11 @@ impl SaTable {
     }
 
     pub(super) fn remove(&mut self, id: SetId) -> Option<SetEntry> {
+        self.changed(id);
         let entry = self.sets.remove(&id)?;
+        for state in kept::states(&entry.associations) {
+            self.by_state.remove(&state);
+        }
         self.by_client.remove(&entry.associations.uc_to_ps.source);
         self.deadlines.remove(&(entry.expires, id));
         forget(&mut self.by_impi, &entry.device.impi, id);
@@ -304,7 +319,9 @@ impl SaTable {
         self.deadlines.insert((expires, id));
         entry.expires = expires;
         let lifetime = (expires - now) + KERNEL_MARGIN;
-        Some(Output::ExtendSas { associations: entry.associations, age: now - entry.installed, lifetime })
+        let (associations, age) = (entry.associations, now - entry.installed);
+        self.changed(id);
+        Some(Output::ExtendSas { associations, age, lifetime })
     }
 }
 

@@ -69,6 +69,10 @@ pub enum Input {
     TransportFailed {
         flow: Flow,
     },
+    /// The kernel has ended the state that arrives here with this SPI.
+    SaExpired {
+        spi: u32,
+    },
     Timeout,
 }
 
@@ -212,9 +216,19 @@ impl Ue {
                 }
             }
             Input::TransportFailed { flow } => self.transactions.transport_failed(now, &flow),
+            Input::SaExpired { spi } => {
+                if self.sets.end(spi) {
+                    self.timeout(now);
+                }
+            }
             Input::Timeout => self.timeout(now),
         }
         self.transaction_events(now);
+    }
+
+    /// SPIs of the states that arrive here.
+    pub fn spis(&self) -> impl Iterator<Item = u32> {
+        self.sets.spis()
     }
 
     /// Takes every set out of the kernel: the end of the UE.

@@ -210,6 +210,17 @@ impl Sets {
         Some(Expired { associations: set.associations, was_current })
     }
 
+    /// The time of the set of this SPI of ours is over.
+    pub(super) fn end(&mut self, spi: u32) -> bool {
+        let mut sets = [&mut self.temporary, &mut self.current, &mut self.old].into_iter().flatten();
+        let ended = sets.find(|set| spis_of(set).contains(&spi));
+        ended.map(|set| set.expires = Instant::ZERO).is_some()
+    }
+
+    pub(super) fn spis(&self) -> impl Iterator<Item = u32> {
+        [&self.temporary, &self.current, &self.old].into_iter().flatten().flat_map(spis_of)
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         [&self.temporary, &self.current, &self.old].into_iter().flatten().map(|set| set.expires).min()
     }
@@ -222,6 +233,11 @@ impl Sets {
             self.ended.push(port);
         }
     }
+}
+
+/// Those that arrive here.
+fn spis_of(set: &Set) -> [u32; 2] {
+    [set.associations.ps_to_uc.spi.get(), set.associations.pc_to_us.spi.get()]
 }
 
 fn extend(now: Instant, set: &Set) -> Output {

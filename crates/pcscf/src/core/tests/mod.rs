@@ -5,11 +5,12 @@ mod keys;
 mod nat;
 mod registration;
 mod relay;
+mod restart;
 mod subscription;
 
 use std::time::Duration;
 
-use sec_agree::Policy;
+use sec_agree::{Policy, Spi};
 
 use super::*;
 
@@ -30,6 +31,7 @@ struct Outcome {
     installs: Vec<(SetId, SaSet, Duration)>,
     extended: Vec<(Associations, Duration)>,
     removed: Vec<Associations>,
+    saved: Vec<SavedDevice>,
 }
 
 impl Outcome {
@@ -102,6 +104,7 @@ impl Bench {
                     outcome.extended.push((associations, lifetime))
                 }
                 Output::RemoveSas { associations } => outcome.removed.push(associations),
+                Output::Save(device) => outcome.saved.push(*device),
                 Output::Event(event) => self.events.push(event),
                 Output::WaitUntil(_) => return outcome,
             }
