@@ -110,7 +110,8 @@ impl Config {
                 challenges: 200_000,
                 bindings: 4,
                 subscriptions: 4_000_000,
-                subscriptions_each: 4,
+                // A P-CSCF has one for each private identity that shares the public one.
+                subscriptions_each: 16,
             },
         }
     }

@@ -9,6 +9,7 @@ use cx::ServerName;
 use cx::peer::PeerFile;
 use node::config::ConfigError;
 use serde::{Deserialize, Serialize};
+use sip::Timers;
 
 use crate::{Config, Reauthenticate, Unanswered};
 
@@ -51,6 +52,13 @@ pub struct File {
     /// Seconds a UE has to answer a challenge.
     #[serde(default = "reg_await_auth")]
     pub reg_await_auth: u64,
+    /// T1, T2 and T4 of SIP in milliseconds.
+    #[serde(default = "t1_ms")]
+    pub t1_ms: u64,
+    #[serde(default = "t2_ms")]
+    pub t2_ms: u64,
+    #[serde(default = "t4_ms")]
+    pub t4_ms: u64,
     /// Seconds a registration is kept longer than the UE was told.
     #[serde(default = "expiry_margin")]
     pub expiry_margin: u64,
@@ -82,6 +90,18 @@ fn expiry_margin() -> u64 {
     30
 }
 
+fn t1_ms() -> u64 {
+    500
+}
+
+fn t2_ms() -> u64 {
+    4000
+}
+
+fn t4_ms() -> u64 {
+    5000
+}
+
 fn min_expires() -> u32 {
     60
 }
@@ -105,6 +125,9 @@ impl File {
         if self.reg_await_auth == 0 {
             return Err(bad("reg_await_auth", "0", "at least 1 second"));
         }
+        if self.t1_ms == 0 || self.t2_ms < self.t1_ms {
+            return Err(bad("t1_ms", &self.t1_ms.to_string(), "at least 1, and not more than t2_ms"));
+        }
         Ok(Config {
             trusted_peers: self.trusted_peers.clone(),
             algorithm,
@@ -118,6 +141,11 @@ impl File {
             vectors_per_request: self.vectors_per_request,
             reg_await_auth: Duration::from_secs(self.reg_await_auth),
             expiry_margin: Duration::from_secs(self.expiry_margin),
+            timers: Timers {
+                t1: Duration::from_millis(self.t1_ms),
+                t2: Duration::from_millis(self.t2_ms),
+                t4: Duration::from_millis(self.t4_ms),
+            },
             min_expires: self.min_expires,
             max_expires: self.max_expires.max(self.min_expires),
             visited_networks: self.visited_networks.clone(),
@@ -128,4 +156,56 @@ impl File {
 
 fn bad(key: &'static str, value: &str, wanted: &'static str) -> ConfigError {
     ConfigError::BadValue { key, value: value.into(), wanted }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = r#"
+        server_name = "sip:scscf.home.example:6060"
+        home_domain = "home.example"
+        listen = "127.0.0.1:6060"
+        trusted_peers = ["127.0.0.1"]
+        EXTRA
+        [cx]
+        peer = "127.0.0.1:3868"
+        origin_host = "scscf.home.example"
+        origin_realm = "home.example"
+        destination_realm = "home.example"
+    "#;
+
+    fn core(extra: &str) -> Result<Config, ConfigError> {
+        toml::from_str::<File>(&LEAST.replace("EXTRA", extra)).unwrap().core()
+    }
+
+    #[test]
+    fn reg_18_defaults_of_the_timers_and_each_can_be_set() {
+        let config = core("").unwrap();
+        assert_eq!(config.timers, Timers::CORE);
+        let seconds = Duration::from_secs;
+        assert_eq!((config.reg_await_auth, config.expiry_margin), (seconds(240), seconds(30)));
+        assert_eq!((config.min_expires, config.max_expires), (60, 600_000));
+        let all = "t1_ms = 100\nt2_ms = 800\nt4_ms = 900\nreg_await_auth = 20\nexpiry_margin = 5\n\
+                   min_expires = 7\nmax_expires = 70\nreauthentication_repeats = 2";
+        let config = core(all).unwrap();
+        let millis = Duration::from_millis;
+        assert_eq!(config.timers, Timers { t1: millis(100), t2: millis(800), t4: millis(900) });
+        assert_eq!((config.reg_await_auth, config.expiry_margin), (seconds(20), seconds(5)));
+        assert_eq!((config.min_expires, config.max_expires), (7, 70));
+        assert_eq!(config.unanswered, Unanswered::NotifyAgain { times: 2 });
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused() {
+        for extra in [
+            "t1_ms = 0",
+            "t1_ms = 5000",
+            "reg_await_auth = 0",
+            "vectors_per_request = 0",
+            "vectors_per_request = 17",
+        ] {
+            assert!(core(extra).is_err(), "{extra}");
+        }
+    }
 }

@@ -105,8 +105,7 @@ fn check(message: &Message, config: &Config) -> Result<(), Refusal> {
     if foreign { Err(Refusal::RouteForeign) } else { Ok(()) }
 }
 
-/// The package's default type is meant when there is no Accept.
-//= RFC 6665 4.2.1.1
+/// The package's default type is meant when there is no Accept (RFC 6665).
 fn accepts_reginfo(message: &Message) -> bool {
     let mut values = message.values(Name::Accept).peekable();
     values.peek().is_none()

@@ -322,7 +322,10 @@ fn a_large_document_goes_over_tcp() {
 
 #[test]
 fn the_subscriptions_of_one_subscriber_are_bounded_and_never_push_out_another() {
-    let (mut net, _) = registered();
+    let mut config = config();
+    config.limits.subscriptions_each = 4;
+    let mut net = Net::new(config);
+    net.registered();
     net.subscribe(&Subscribe::of_p_cscf());
     for n in 0..6 {
         let call_id = format!("sub-{n}");

@@ -322,6 +322,33 @@ fn cx_7_pending_covers_the_set_and_leads_back_to_the_same_server() {
     assert_eq!(hss.registrations.status(&impu("a")), Status::Registered, "the whole set");
 }
 
+/// OVW-8 without its LIR, which the HSS does not answer yet: between MAR and SAR the user is pending, never
+/// registered, and the name of the S-CSCF is known for that challenge alone.
+#[test]
+fn ovw_8_between_mar_and_sar_the_user_is_pending_and_not_registered() {
+    let mut hss = hss();
+    assert!(!hss.authorize_pending("a", "a"));
+    hss.authenticate(&mar("a", "a", SCSCF)).unwrap();
+    for public in ["a", "a2", "a-barred"] {
+        assert!(hss.authorize_pending("a", public), "{public}");
+        assert_eq!(hss.registrations.status(&impu(public)), Status::NotRegistered, "{public}");
+        assert_eq!(hss.registrations.stored_name(&impu(public)), Some(&name(SCSCF)));
+    }
+    hss.assign(&sar("a", "a", SCSCF, ServerAssignmentType::Registration)).unwrap();
+    assert!(!hss.authorize_pending("a", "a2"));
+    assert_eq!(hss.registrations.status(&impu("a2")), Status::Registered);
+    // A challenge of a registered user is not pending, and its failure leaves him registered.
+    hss.authenticate(&mar("a", "a", SCSCF)).unwrap();
+    assert!(!hss.authorize_pending("a", "a"));
+    hss.assign(&sar("a", "a", SCSCF, ServerAssignmentType::AuthenticationFailure)).unwrap();
+    assert_eq!(hss.registrations.status(&impu("a")), Status::Registered);
+    // Who shares an identity with somebody registered is pending for himself.
+    register(&mut hss, "c", "shared");
+    hss.authenticate(&mar("d", "d", SCSCF)).unwrap();
+    assert!(hss.authorize_pending("d", "d"));
+    assert_eq!(hss.registrations.status(&impu("d")), Status::NotRegistered);
+}
+
 #[test]
 fn cx_6_registration_gives_the_profile_unless_it_is_there() {
     let mut hss = hss();
