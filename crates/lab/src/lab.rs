@@ -163,7 +163,8 @@ impl Lab {
         let (scscf, scscf_spent) = start_scscf(core, &options, Arc::clone(&hss))?;
         let (icscf, icscf_spent) = start_icscf(core, hss)?;
         let pcscf = if options.p_cscf { Some(start_pcscf(access, &options)?) } else { None };
-        let tap = if options.tap { Some(Tap::listen(access, plan::ACCESS_LINK)?) } else { None };
+        let (wire, link) = network.wire();
+        let tap = if options.tap { Some(Tap::listen(wire, link)?) } else { None };
         let (jobs, queue) = mpsc::unbounded_channel();
         let (told, finished) = blocking::channel();
         let fleet = start_fleet(ue, &options, queue, told)?;

@@ -48,9 +48,9 @@ impl Network {
         links::address(ue, "to-network", &[far])?;
         links::own(ue, plan::ue_prefix(Family::V4))?;
         links::route(&inside, plan::ue_prefix(Family::V4), far.0)?;
-        links::join((access, plan::ACCESS_LINK), (&outside, "to-access"))?;
+        links::join((access, plan::ACCESS_LINK), (&outside, plan::NAT_LINK))?;
         links::address(access, plan::ACCESS_LINK, &[near, near_v6])?;
-        links::address(&outside, "to-access", &[far, (plan::NAT, 32)])?;
+        links::address(&outside, plan::NAT_LINK, &[far, (plan::NAT, 32)])?;
         links::route(access, (plan::NAT, 32), far.0)?;
         Ok(network)
     }
@@ -61,6 +61,15 @@ impl Network {
         links::address(&access, "to-core", &[(plan::P_CSCF_MW.ip(), 24)])?;
         links::address(&core, "to-access", &[(plan::I_CSCF.ip(), 24), (plan::S_CSCF.ip(), 24)])?;
         Ok(Self { ue, access, core, nat: None })
+    }
+
+    /// Where the way between UEs and P-CSCF is seen as strangers see it. Behind a NAT that is not at the P-CSCF: there
+    /// the kernel shows also what it has taken out of a tunnel.
+    pub(crate) fn wire(&self) -> (&Namespace, &'static str) {
+        match &self.nat {
+            None => (&self.access, plan::ACCESS_LINK),
+            Some((_, outside)) => (outside, plan::NAT_LINK),
+        }
     }
 
     /// Lines for a person who wants to look into a network that stands still.

@@ -14,11 +14,13 @@ pub(crate) enum Content<'a> {
     Esp,
     /// ESP inside UDP, around a NAT.
     EspInUdp,
+    /// What keeps a NAT's mapping alive (RFC 3948 2.3).
+    KeepAlive,
     /// The first line of a SIP message.
     Sip(&'a str),
     /// UDP or TCP octets that do not start a SIP message.
     Payload,
-    /// Neighbour discovery, ICMP, a bare TCP acknowledgement, what keeps a NAT's mapping alive.
+    /// Neighbour discovery, ICMP, a bare TCP acknowledgement.
     Nothing,
 }
 
@@ -80,7 +82,7 @@ fn content(protocol: u8, payload: &[u8]) -> Content<'_> {
         // Without an SPI, which is never 0, it is no ESP (RFC 3948 2.2, 2.3).
         return match body {
             [0, 0, 0, 0, ..] => Content::Payload,
-            [0xff] => Content::Nothing,
+            [0xff] => Content::KeepAlive,
             _ => Content::EspInUdp,
         };
     }
@@ -132,7 +134,7 @@ mod tests {
         let esp = [1, 0, 0, 1, 0, 0, 0, 1, 9, 9];
         for ports in [[4500, 40_000], [40_000, 4500], [4500, 4500]] {
             assert_eq!(seen(&esp, ports), "EspInUdp");
-            assert_eq!(seen(&[0xff], ports), "Nothing");
+            assert_eq!(seen(&[0xff], ports), "KeepAlive");
             assert_eq!(seen(&[0, 0, 0, 0, 1], ports), "Payload");
         }
         assert_eq!(seen(&esp, [5060, 40_000]), "Payload");

@@ -17,6 +17,8 @@ pub const S_CSCF_HOST: &str = "scscf.ims.mnc001.mcc001.3gppnetwork.org";
 
 /// The link between UEs and P-CSCF as the P-CSCF calls it: where the tap listens.
 pub const ACCESS_LINK: &str = "to-ue";
+/// The same link as a NAT calls it, where there is one.
+pub const NAT_LINK: &str = "to-access";
 
 const SIP_PORT: u16 = 5060;
 

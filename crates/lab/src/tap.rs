@@ -24,6 +24,7 @@ pub struct Traffic {
     pub esp_packets: u64,
     /// ESP packets inside UDP, around a NAT.
     pub udp_encapsulated: u64,
+    pub keep_alives: u64,
     /// First lines of SIP messages that crossed in clear, in order.
     pub clear_sip: Vec<String>,
     /// Other UDP and TCP packets with a payload.
@@ -100,6 +101,7 @@ fn count(wire: &mut Wire, seen: packet::Packet<'_>) {
         match &seen.content {
             Content::Esp => traffic.esp_packets += 1,
             Content::EspInUdp => traffic.udp_encapsulated += 1,
+            Content::KeepAlive => traffic.keep_alives += 1,
             Content::Sip(line) if traffic.clear_sip.len() < KEPT_LINES => {
                 traffic.clear_sip.push((*line).to_owned())
             }

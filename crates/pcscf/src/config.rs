@@ -59,6 +59,8 @@ pub struct Gm {
 pub struct Ipsec {
     /// Pairs "alg/ealg" that are allowed, best first.
     pub algorithms: Vec<String>,
+    /// UEs behind a NAT: refuse, or udp-enc-tun.
+    pub nat: Nat,
     /// SPIs are drawn from this range.
     pub spi_first: u32,
     pub spi_last: u32,
@@ -74,10 +76,31 @@ pub struct Limits {
     pub sets: usize,
 }
 
+/// What becomes of UEs behind a NAT.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nat {
+    /// A 403 that says why.
+    #[default]
+    Refuse,
+    /// Those that offer UDP-enc-tun are served; port 4500 of our addresses is ours then.
+    UdpEncTun,
+}
+
+impl Nat {
+    fn apply(self, policy: Policy) -> Policy {
+        match self {
+            Self::Refuse => policy,
+            Self::UdpEncTun => policy.with_nat_traversal(),
+        }
+    }
+}
+
 impl Default for Ipsec {
     fn default() -> Self {
         Self {
             algorithms: Policy::default().algorithms().iter().map(ToString::to_string).collect(),
+            nat: Nat::default(),
             spi_first: 0x0100_0000,
             spi_last: 0x01ff_ffff,
             reg_await_auth_seconds: 240,
@@ -131,7 +154,7 @@ impl Config {
             mw: self.mw,
             entry_points,
             neighbours,
-            policy: self.ipsec.policy()?,
+            policy: self.ipsec.nat.apply(self.ipsec.policy()?),
             spi_first: spi("ipsec.spi_first", self.ipsec.spi_first)?,
             spi_last: spi("ipsec.spi_last", self.ipsec.spi_last.max(self.ipsec.spi_first))?,
             reg_await_auth: Duration::from_secs(self.ipsec.reg_await_auth_seconds.max(1)),

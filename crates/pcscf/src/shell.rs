@@ -5,9 +5,11 @@ use std::path::Path;
 
 use anyhow::Context;
 use node::{Arrival, Clock, Endpoints, Shutdown};
-use sec_agree::Spi;
+use sec_agree::{Encapsulation, Spi};
 use sip::{Flow, Transmit};
-use xfrm::{Change, Engine, Extend, Install, KernelEvent, KernelState, Lifetime, Monitor, Protection};
+use xfrm::{
+    Change, EncapSocket, Engine, Extend, Install, KernelEvent, KernelState, Lifetime, Monitor, Protection,
+};
 
 use crate::core::{
     Config, Event, Fate, GmAddress, HeldState, Input, KernelTold, Output, PCscf, Restored, SetId,
@@ -26,6 +28,8 @@ pub struct Shell {
     engine: Engine,
     monitor: Monitor,
     protections: Vec<Protection>,
+    /// Where UEs behind a NAT are served.
+    tunnels: Vec<EncapSocket>,
     store: Option<StateFile>,
     /// Of the events that tell what happened here.
     address: IpAddr,
@@ -56,7 +60,7 @@ impl Shell {
             engine.protect(&protection).with_context(|| format!("protect the ports of {address}"))?;
             protections.push(protection);
         }
-        let (gm, mw) = (config.gm.clone(), config.mw);
+        let (gm, mw, nat_traversal) = (config.gm.clone(), config.mw, config.policy.nat_traversal());
         let clock = Clock::start();
         let mut core = PCscf::new(config, node::seed()?);
         let store = take_over(&mut core, &clock, &mut engine, state)?;
@@ -64,8 +68,9 @@ impl Shell {
             let in_use = engine.spis_towards(gm.clear.ip()).context("read the kernel's states")?;
             in_use.into_iter().filter_map(|spi| Spi::new(spi).ok()).for_each(|spi| core.reserve_spi(spi));
         }
+        let tunnels = if nat_traversal { bind_tunnels(&gm)? } else { Vec::new() };
         let endpoints = bind(&gm, mw)?;
-        Ok(Self { core, clock, endpoints, engine, monitor, protections, store, address: mw.ip() })
+        Ok(Self { core, clock, endpoints, engine, monitor, protections, tunnels, store, address: mw.ip() })
     }
 
     /// Serves until told to end. With a state file everything stays in the kernel for the next run, else it is taken
@@ -82,12 +87,27 @@ impl Shell {
             self.clock.tick();
             match woken {
                 Woken::Deadline => self.core.handle(self.clock.now(), Input::Timeout),
-                Woken::Arrival(arrival) => self.take_batch(arrival),
+                Woken::Arrival(arrival) => {
+                    self.follow_nats()?;
+                    self.take_batch(arrival);
+                }
                 Woken::Kernel(event) => self.take_kernel_events(event)?,
             }
             deadline = self.carry_out();
         }
         self.end()
+    }
+
+    /// The kernel tells of a NAT's new port before it hands over what came from there: the answer shall find it.
+    fn follow_nats(&mut self) -> anyhow::Result<()> {
+        if self.tunnels.is_empty() {
+            return Ok(());
+        }
+        if let Some(event) = self.monitor.try_next().context("listen to the kernel")? {
+            self.take_kernel_events(event)?;
+            self.carry_out();
+        }
+        Ok(())
     }
 
     fn take_kernel_events(&mut self, first: KernelEvent) -> anyhow::Result<()> {
@@ -107,7 +127,9 @@ impl Shell {
                 let states = self.engine.states().context("read the kernel's states")?;
                 KernelTold::Holds(states.iter().map(|state| (state.outer_destination(), state.spi)).collect())
             }
-            KernelEvent::Mapped { .. } => return Ok(()),
+            KernelEvent::Mapped { spi, destination, now: outer, .. } => {
+                KernelTold::Mapped { destination, spi, outer }
+            }
         };
         self.core.handle(self.clock.now(), Input::Kernel(told));
         Ok(())
@@ -289,6 +311,14 @@ fn bind(gm: &[GmAddress], mw: SocketAddr) -> anyhow::Result<Endpoints> {
     Ok(endpoints)
 }
 
+fn bind_tunnels(gm: &[GmAddress]) -> anyhow::Result<Vec<EncapSocket>> {
+    let bind = |gm: &GmAddress| {
+        let local = SocketAddr::new(gm.clear.ip(), Encapsulation::PORT);
+        EncapSocket::bind(local).with_context(|| format!("bind UDP {local} for ESP inside UDP"))
+    };
+    gm.iter().map(bind).collect()
+}
+
 fn protection(gm: &GmAddress) -> Protection {
     Protection::of_address(gm.clear.ip(), gm.server_port, gm.client_ports)
 }
@@ -343,7 +373,11 @@ fn log(event: &Event) {
         }
         Event::Rejected { impi, status } => tracing::info!(%impi, status, "the core network refused"),
         Event::SetRemoved { impi, set, stage } => tracing::debug!(%impi, %set, ?stage, "set removed"),
-        Event::SetFate { impi, ue, fate: fate @ (Fate::Adopted | Fate::Expiring { .. }) } => {
+        Event::SetFate {
+            impi,
+            ue,
+            fate: fate @ (Fate::Adopted | Fate::Expiring { .. } | Fate::Mapped { .. }),
+        } => {
             tracing::debug!(%impi, %ue, "a set {fate}");
         }
         Event::SetFate { impi, ue, fate } => tracing::warn!(%impi, %ue, "a set {fate}"),

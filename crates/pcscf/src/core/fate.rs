@@ -1,8 +1,9 @@
 //! What befalls a set without any message: an end in the kernel, a restart.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use sip::Instant;
 use thiserror::Error;
 
 use super::{Event, PCscf, SetId};
@@ -12,6 +13,8 @@ use super::{Event, PCscf, SetId};
 pub enum KernelTold {
     /// A state of ours has reached its soft limit, or its hard one, and is gone then.
     Expired { destination: IpAddr, spi: u32, hard: bool },
+    /// A packet of this state came from another outer address than those before it.
+    Mapped { destination: IpAddr, spi: u32, outer: SocketAddr },
     /// All states of ours that there are: something it told in between is lost.
     Holds(HashSet<(IpAddr, u32)>),
 }
@@ -29,11 +32,20 @@ pub enum Fate {
     Expired { spi: u32 },
     #[error("is not whole in the kernel any more")]
     Incomplete,
+    #[error("reaches its UE through the NAT at {outer} now")]
+    Mapped { outer: SocketAddr },
+    #[error("hears its UE from another address, {outer}, and cannot follow")]
+    Elsewhere { outer: SocketAddr },
 }
 
 impl PCscf {
-    pub(super) fn kernel_told(&mut self, told: KernelTold) {
+    pub(super) fn kernel_told(&mut self, now: Instant, told: KernelTold) {
         match told {
+            KernelTold::Mapped { destination, spi, outer } => {
+                if let Some(set) = self.sets.of_state(destination, spi) {
+                    self.mapped(now, set, outer);
+                }
+            }
             KernelTold::Expired { destination, spi, hard } => {
                 // The other three of a set whose first has told already have no owner any more.
                 let Some(set) = self.sets.of_state(destination, spi) else { return };
@@ -57,7 +69,7 @@ impl PCscf {
         self.remove_set(set);
     }
 
-    fn befall(&mut self, set: SetId, fate: Fate) {
+    pub(super) fn befall(&mut self, set: SetId, fate: Fate) {
         if let Some(entry) = self.sets.get(set) {
             let (impi, ue) = (entry.device.impi.clone(), entry.associations.uc_to_ps.source);
             self.event(Event::SetFate { impi, ue, fate });

@@ -248,7 +248,7 @@ impl PCscf {
             Input::SasInstalled { set } => self.sas_installed(now, set),
             Input::SasFailed { set, cause } => self.sas_failed(now, set, cause),
             Input::TransportFailed { flow } => self.transactions.transport_failed(now, &flow),
-            Input::Kernel(told) => self.kernel_told(told),
+            Input::Kernel(told) => self.kernel_told(now, told),
             Input::Timeout => {
                 self.transactions.handle_timeout(now);
                 while let Some(set) = self.sets.expired(now) {

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use sec_agree::{Encapsulation, Mode, SecurityClient, Side};
-use sip::{Flow, Message};
+use sip::{Flow, Instant, Message};
 
-use super::{Arrival, Device, PCscf, Refusal};
+use super::{Arrival, Device, Fate, PCscf, Refusal, SetId};
 
 impl PCscf {
     /// What a set for the sender of this REGISTER must be like. A protected REGISTER leads to a set like the one it
@@ -41,6 +41,21 @@ impl PCscf {
         };
         // The NAT's port of the set before is the best guess; without one the first protected packet tells it.
         Some(earlier.unwrap_or_else(|| Encapsulation::new(Side::PCscf, flow.remote.ip(), p_cscf)))
+    }
+
+    /// The first packet over a set, or the first after its NAT has forgotten it, tells the port that the NAT gives it.
+    /// All sets of the device go through the same mapping.
+    //= TS 33.203 Annex M: the P-CSCF learns the port of the NAT from the protected packets of the UE
+    pub(super) fn mapped(&mut self, now: Instant, set: SetId, outer: SocketAddr) {
+        let known = self.sets.get(set).and_then(|entry| entry.associations.encapsulation);
+        let Some(known) = known.filter(|known| known.ue != outer) else { return };
+        if known.ue.ip() != outer.ip() {
+            // The kernel names a state by its addresses: such a UE has to register anew.
+            return self.befall(set, Fate::Elsewhere { outer });
+        }
+        let changes = self.sets.follow_nat(now, set, outer.port());
+        self.outputs.extend(changes);
+        self.befall(set, Fate::Mapped { outer });
     }
 
     /// UEs behind one NAT have one address for us, so their server ports must differ too.

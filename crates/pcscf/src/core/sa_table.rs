@@ -313,6 +313,20 @@ impl SaTable {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
+    /// Moves all sets of a device that go through one mapping of a NAT to another of its ports.
+    pub(super) fn follow_nat(&mut self, now: Instant, id: SetId, port: u16) -> Vec<Output> {
+        let Some(entry) = self.sets.get(&id) else { return Vec::new() };
+        let (device, before) = (&entry.device, entry.associations.encapsulation);
+        let moved = self.of(device).filter(|(_, entry)| entry.associations.encapsulation == before);
+        let moved: Vec<(SetId, Instant)> = moved.map(|(id, entry)| (id, entry.expires)).collect();
+        let follow = |(id, expires)| {
+            let entry = self.sets.get_mut(&id)?;
+            entry.associations = entry.associations.with_nat_port(port);
+            self.move_deadline(now, id, expires)
+        };
+        moved.into_iter().filter_map(follow).collect()
+    }
+
     fn move_deadline(&mut self, now: Instant, id: SetId, expires: Instant) -> Option<Output> {
         let entry = self.sets.get_mut(&id)?;
         self.deadlines.remove(&(entry.expires, id));

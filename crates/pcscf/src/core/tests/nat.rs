@@ -125,3 +125,49 @@ fn nat_two_ues_behind_one_nat_do_not_share_a_port() {
     assert_eq!(other(both_modes(1)), Some(403), "the same server port");
     assert_eq!(other(both_modes(2).replace("port-s=7100", "port-s=7200")), None, "forwarded");
 }
+
+#[test]
+fn nat_its_port_is_learned_followed_and_passed_on_to_the_next_set() {
+    let mut bench = allowing();
+    let (set, server) = bench.challenged_through_nat(&both_modes(0));
+    let told = |spi: Spi, outer: &str| {
+        let destination = "10.9.0.1".parse().unwrap();
+        Input::Kernel(KernelTold::Mapped { destination, spi: spi.get(), outer: outer.parse().unwrap() })
+    };
+    let learned = bench.give(told(set.uc_to_ps.spi, "192.0.2.7:31000"));
+    let [(moved, lifetime)] = learned.extended.as_slice() else { panic!("one set") };
+    assert_eq!(*moved, set.with_nat_port(31_000));
+    assert_eq!(*lifetime, Duration::from_secs(300), "the end of the set does not move");
+    // What the kernel told before it was told the port itself.
+    assert!(bench.give(told(set.us_to_pc.spi, "192.0.2.7:31000")).extended.is_empty());
+
+    let (list, first) = (server.to_string(), both_modes(0));
+    let headers = [("Security-Client", first.as_str()), ("Security-Verify", list.as_str())];
+    let sm7 = bench.register("192.0.2.7:7100", r#"nonce="n", response="0123""#, &headers);
+    let forwarded = bench.receive(over(&set), sm7);
+    let ok = answer(forwarded.only().1, 200, "", "Contact: <sip:alice@10.9.0.2:7100>;expires=600000\r\n");
+    let registered = bench.receive(from_core(), ok);
+    assert_eq!(registered.extended[0].0, set.with_nat_port(31_000));
+
+    let second = both_modes(1);
+    let headers = [("Security-Client", second.as_str()), ("Security-Verify", list.as_str())];
+    let again = bench.register("192.0.2.7:7100", r#"nonce="old", response="0123""#, &headers);
+    let forwarded = bench.receive(over(&set), again);
+    let outcome = bench.receive(from_core(), answer(forwarded.only().1, 401, KEYS, ""));
+    let next = outcome.installs[0].1.associations;
+    assert_eq!(next.encapsulation, moved.encapsulation, "the best guess is the port of the set before");
+    // The NAT forgets: all sets of the UE go through the new mapping.
+    let moved = bench.give(told(set.uc_to_ps.spi, "192.0.2.7:32000")).extended;
+    let mut ports: Vec<_> = moved.iter().map(|(set, _)| set.encapsulation.unwrap().ue.port()).collect();
+    ports.dedup();
+    assert_eq!((moved.len(), ports), (2, vec![32_000]));
+
+    // Another address is another path: the kernel's states cannot follow, and an operator hears of it.
+    bench.events.clear();
+    let outer: SocketAddr = "192.0.2.8:32000".parse().unwrap();
+    assert!(bench.give(told(set.uc_to_ps.spi, "192.0.2.8:32000")).extended.is_empty());
+    let [Event::SetFate { fate, .. }] = bench.events.as_slice() else { panic!("{:?}", bench.events) };
+    assert_eq!(*fate, Fate::Elsewhere { outer });
+    // And what no set of ours has is none of our business.
+    assert!(bench.give(told(set.ps_to_uc.spi, "192.0.2.7:1")).extended.is_empty());
+}
