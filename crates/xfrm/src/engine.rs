@@ -182,7 +182,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes single states of ours that were read from the kernel. One that is gone already is no error.
+    /// Removes single states of ours that were read from the kernel, and the policies of those in a tunnel. One that is gone already is no error.
     pub fn remove_states(&mut self, states: &[&KernelState]) -> Result<(), XfrmError> {
         for batch in states.chunks(Self::BATCH * 4) {
             let mut messages: Vec<XfrmMessage> =
@@ -203,6 +203,10 @@ impl Engine {
                     _ => return Err(XfrmError::NoAnswer { operation: Operation::DeleteState }),
                 }
             }
+        }
+        for part in states.chunks(Self::BATCH * 2) {
+            let left = part.iter().flat_map(|state| tunnel::delete_messages_of(state)).collect();
+            self.policies(Operation::DeletePolicy, left)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_xfrm::{Address, Selector};
 use sec_agree::Association;
@@ -13,16 +13,21 @@ const EXACT_PORT: u16 = 0xffff;
 /// The selector of a state: exact addresses and ports, protocol 0, which with ports means both UDP and TCP.
 //= TS 33.203 7.1: one SA serves UDP and TCP between its two ports
 pub(crate) fn of_association(association: &Association) -> Selector {
+    between(association.source, association.destination)
+}
+
+/// The same for a state that was read from the kernel.
+pub(crate) fn between(source: SocketAddr, destination: SocketAddr) -> Selector {
     let mut selector = Selector {
-        sport: association.source.port(),
+        sport: source.port(),
         sport_mask: EXACT_PORT,
-        dport: association.destination.port(),
+        dport: destination.port(),
         dport_mask: EXACT_PORT,
         user: MARK,
         ..Selector::default()
     };
-    selector.source_prefix(&association.source.ip(), host_prefix(association.source.ip()));
-    selector.destination_prefix(&association.destination.ip(), host_prefix(association.destination.ip()));
+    selector.source_prefix(&source.ip(), host_prefix(source.ip()));
+    selector.destination_prefix(&destination.ip(), host_prefix(destination.ip()));
     selector
 }
 

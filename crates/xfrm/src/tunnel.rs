@@ -12,9 +12,9 @@ use netlink_packet_xfrm::{
 };
 use sec_agree::{Association, Associations, Side};
 
-use crate::Lifetime;
 use crate::policy::{PRIORITY, direction_code};
 use crate::selector::{self, Direction};
+use crate::{KernelState, Lifetime};
 
 /// Above the constant policies.
 const TUNNEL_PRIORITY: u32 = PRIORITY / 2;
@@ -55,15 +55,27 @@ pub(crate) fn add_messages(set: &Associations, lifetime: Lifetime) -> Vec<(Socke
 pub(crate) fn delete_messages(set: &Associations) -> Vec<(SocketAddr, XfrmMessage)> {
     of_set(set)
         .map(|Policy { sa, direction, .. }| {
-            let id = UserPolicyId {
-                selector: selector::of_association(sa),
-                direction: direction_code(direction),
-                ..UserPolicyId::default()
-            };
-            let message = DelGetMessage { user_policy_id: id, nlas: Vec::new() };
-            (local(sa, direction), XfrmMessage::DeletePolicy(message))
+            (local(sa, direction), delete_message(direction, sa.source, sa.destination))
         })
         .collect()
+}
+
+/// The policy that a state of a dead run has left, whichever direction it looked at; nothing for transport mode.
+pub(crate) fn delete_messages_of(state: &KernelState) -> Vec<(SocketAddr, XfrmMessage)> {
+    if state.outer.is_none() {
+        return Vec::new();
+    }
+    let ends = [(Direction::In, state.destination), (Direction::Out, state.source)];
+    ends.map(|(direction, local)| (local, delete_message(direction, state.source, state.destination))).into()
+}
+
+fn delete_message(direction: Direction, source: SocketAddr, destination: SocketAddr) -> XfrmMessage {
+    let id = UserPolicyId {
+        selector: selector::between(source, destination),
+        direction: direction_code(direction),
+        ..UserPolicyId::default()
+    };
+    XfrmMessage::DeletePolicy(DelGetMessage { user_policy_id: id, nlas: Vec::new() })
 }
 
 /// What makes a state one of a tunnel inside UDP.
