@@ -12,7 +12,7 @@ use xfrm::{
     Change, Engine, Extend, Install, KernelEvent, KernelState, Lifetime, Monitor, Protection, XfrmError,
 };
 
-use crate::core::{Command, Config, Input, Output, SetId, Step, Ue};
+use crate::core::{Command, Config, Failure, Input, Output, SetId, Step, Ue};
 use crate::nat::NatHost;
 
 /// Messages taken from the sockets before their kernel work is done in one batch.
@@ -121,7 +121,52 @@ impl Fleet {
     /// Tells a UE to do something; [`Fleet::step`] tells what became of it.
     pub fn command(&mut self, member: usize, command: Command) {
         self.clock.tick();
+        if let Command::Move { address } = command
+            && let Err(error) = self.settle(member, address)
+        {
+            let cause = format!("{error:#}").into();
+            return self.steps.push_back((member, Step::Failed(Failure::Address { cause })));
+        }
         self.give(member, Input::Command(command));
+    }
+
+    /// Protects and binds what a UE needs at its new address. What it had at the old one stays protected and bound:
+    /// it may come back.
+    fn settle(&mut self, member: usize, address: IpAddr) -> anyhow::Result<()> {
+        let config = self.members.get(member).context("there is no such UE")?.ue.config();
+        anyhow::ensure!(
+            self.by_address.get(&address).is_none_or(|owner| *owner == member),
+            "two UEs cannot share the address {address}"
+        );
+        anyhow::ensure!(
+            address.is_ipv4() == config.p_cscf.is_ipv4(),
+            "the P-CSCF at {} cannot be reached from {address}",
+            config.p_cscf.ip()
+        );
+        let clear = SocketAddr::new(address, config.clear_port);
+        let server = SocketAddr::new(address, config.server_port.get());
+        let protection = Protection::of_address(address, config.server_port, config.client_ports);
+        if !self.protections.contains(&protection) {
+            let what = || format!("protect the ports of {address}");
+            self.engine.protect(&protection).with_context(what)?;
+            self.protections.push(protection);
+        }
+        if !self.endpoints.is_bound(clear) {
+            self.endpoints.bind_udp(clear).with_context(|| format!("bind UDP {clear}"))?;
+        }
+        if !self.endpoints.is_bound(server) {
+            self.endpoints.bind_udp(server).with_context(|| format!("bind UDP {server}"))?;
+            self.endpoints.bind_tcp(server).with_context(|| format!("listen on TCP {server}"))?;
+        }
+        self.by_address.retain(|_, owner| *owner != member);
+        self.by_address.insert(address, member);
+        Ok(())
+    }
+
+    /// Now, as the UEs count it.
+    pub fn now(&self) -> Instant {
+        self.clock.tick();
+        self.clock.now()
     }
 
     /// Runs all UEs until one of them has something to tell.

@@ -15,3 +15,4 @@ pub mod config;
 pub mod core;
 pub mod fleet;
 mod nat;
+pub mod scenario;

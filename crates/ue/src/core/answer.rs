@@ -31,6 +31,10 @@ impl Ue {
             return self.fail(now, Failure::BadAnswer("its rspauth is wrong"));
         }
         let Some(attempt) = self.attempt.take() else { return };
+        if attempt.is_initial() {
+            // Whatever was before has ended at the network, and its dialogs with it.
+            self.subscription = None;
+        }
         let outputs = if attempt.answering {
             self.last_authorization = attempt.authorization.clone();
             self.sets.promote(now, attempt.is_initial(), expires)

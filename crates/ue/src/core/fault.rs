@@ -82,7 +82,7 @@ pub struct UnknownFault(pub Box<str>);
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.row().1)
+        f.write_str(self.as_str())
     }
 }
 
@@ -98,6 +98,10 @@ impl FromStr for Fault {
 impl Fault {
     pub fn all() -> impl Iterator<Item = Self> {
         FAULTS.iter().map(|(fault, ..)| *fault)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        self.row().1
     }
 
     /// What it does, in words.

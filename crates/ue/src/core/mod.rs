@@ -192,6 +192,17 @@ impl Ue {
         self.attempt.is_some()
     }
 
+    /// Whether it registers by itself some time.
+    pub fn will_register(&self) -> bool {
+        self.refresh.is_some()
+    }
+
+    /// Whether the network is about to say something: the answer to a SUBSCRIBE, or that a subscription has ended.
+    pub fn is_settling(&self) -> bool {
+        let waits = self.subscription.as_ref().is_some_and(Subscription::waits);
+        waits || (self.subscription.is_some() && self.registration.is_none())
+    }
+
     /// Whether the network tells of our registration state, or has been asked to.
     pub fn is_subscribed(&self) -> bool {
         self.subscription.is_some()
@@ -280,10 +291,12 @@ impl Ue {
     fn timeout(&mut self, now: Instant) {
         self.transactions.handle_timeout(now);
         while let Some(set) = self.sets.take_expired(now) {
-            if set.was_current && self.registration.take().is_some() {
-                self.last_authorization = None;
+            if set.was_current {
                 self.subscription = None;
-                self.step(Step::Lapsed);
+                self.last_authorization = None;
+                if self.registration.take().is_some() {
+                    self.step(Step::Lapsed);
+                }
             }
             self.outputs.push_back(Output::RemoveSas { associations: set.associations });
         }

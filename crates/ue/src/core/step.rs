@@ -103,6 +103,8 @@ pub enum Failure {
     Busy,
     #[error("the UE has moved to another address")]
     Moved,
+    #[error("the UE cannot live at its new address: {cause}")]
+    Address { cause: Box<str> },
     #[error("the UE kept its answer to the challenge back, as it was told")]
     Withheld,
 }

@@ -56,6 +56,11 @@ impl Subscription {
         &self.call_id
     }
 
+    /// For an answer, or for the first document.
+    pub(super) fn waits(&self) -> bool {
+        self.pending.is_some() || self.version.is_none()
+    }
+
     pub(super) fn waits_for(&self, id: ClientId) -> bool {
         self.pending.is_some_and(|(client, _)| client == id)
     }
