@@ -8,10 +8,12 @@
 mod log;
 mod probe;
 mod process;
+mod testbed;
 
 pub use log::{Log, watch};
 pub use probe::{capture_esp, inject, send_udp};
 pub use process::{Process, binary};
+pub use testbed::{Daemons, testbed};
 
 use lab::{Finished, Lab, Wire, plan};
 use sec_agree::Associations;
