@@ -122,12 +122,13 @@ fn server_port() -> u16 {
     7100
 }
 
+/// Many more than a P-CSCF holds sets of one subscriber: it remembers ports of a UE that has ended without a word.
 fn client_port_first() -> u16 {
-    7000
+    7168
 }
 
 fn client_port_count() -> u16 {
-    4
+    1024
 }
 
 fn expires() -> u32 {
