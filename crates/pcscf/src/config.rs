@@ -61,6 +61,8 @@ pub struct Ipsec {
     pub algorithms: Vec<String>,
     /// UEs behind a NAT: refuse, or udp-enc-tun.
     pub nat: Nat,
+    /// optional: where the UE can; required: a UE that cannot is refused; never: no cipher is offered.
+    pub encryption: Encryption,
     /// SPIs are drawn from this range.
     pub spi_first: u32,
     pub spi_last: u32,
@@ -96,11 +98,21 @@ impl Nat {
     }
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encryption {
+    #[default]
+    Optional,
+    Required,
+    Never,
+}
+
 impl Default for Ipsec {
     fn default() -> Self {
         Self {
             algorithms: Policy::default().algorithms().iter().map(ToString::to_string).collect(),
             nat: Nat::default(),
+            encryption: Encryption::default(),
             spi_first: 0x0100_0000,
             spi_last: 0x01ff_ffff,
             reg_await_auth_seconds: 240,
@@ -193,7 +205,16 @@ impl Ipsec {
             .iter()
             .map(|text| text.parse().map_err(|_| bad("ipsec.algorithms", text, wanted)))
             .collect();
-        Policy::new(&pairs?).map_err(|_| bad("ipsec.algorithms", "[]", wanted))
+        let policy = Policy::new(&pairs?).map_err(|_| bad("ipsec.algorithms", "[]", wanted))?;
+        let encryption = match self.encryption {
+            Encryption::Optional => sec_agree::Encryption::Optional,
+            Encryption::Required => sec_agree::Encryption::Required,
+            Encryption::Never => sec_agree::Encryption::Never,
+        };
+        policy.with_encryption(encryption).map_err(|_| {
+            let wanted = "something that leaves a pair of ipsec.algorithms";
+            bad("ipsec.encryption", format!("{:?}", self.encryption).to_lowercase(), wanted)
+        })
     }
 }
 

@@ -56,7 +56,8 @@ pub struct Config {
     pub min_subscription: u32,
     /// Seconds; a longer one is shortened.
     pub max_subscription: u32,
-    /// How much longer than told to the UE a registration is kept.
+    /// How much longer than told to the UE a registration is kept. Below the 30 s that sets outlive it, so that the
+    /// NOTIFY of its end still reaches the UE inside ESP.
     pub expiry_margin: Duration,
     /// The reg-await-auth timer.
     pub reg_await_auth: Duration,
@@ -99,7 +100,7 @@ impl Config {
             min_subscription: 60,
             // A P-CSCF asks for somewhat longer than the registration.
             max_subscription: 700_000,
-            expiry_margin: Duration::from_secs(30),
+            expiry_margin: Duration::from_secs(10),
             //= TS 24.229 7.8
             reg_await_auth: Duration::from_secs(4 * 60),
             visited_networks: None,

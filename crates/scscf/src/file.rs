@@ -87,7 +87,7 @@ fn reg_await_auth() -> u64 {
 }
 
 fn expiry_margin() -> u64 {
-    30
+    10
 }
 
 fn t1_ms() -> u64 {

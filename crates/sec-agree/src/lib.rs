@@ -33,6 +33,6 @@ pub use keys::{EspKeys, Secret};
 pub use mechanism::Mechanism;
 pub use mode::Mode;
 pub use offer::{SecurityClient, SecurityServer, SecurityVerify};
-pub use policy::Policy;
+pub use policy::{Encryption, Policy};
 pub use pool::{ClientPorts, SpiPool};
 pub use setup::{Port, Setup, Spi};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Alg, Ealg, Port, Spi};
+use crate::{Alg, Ealg, Encryption, Port, Spi};
 
 const SM1: [&str; 2] = [
     "ipsec-3gpp;alg=hmac-sha-1-96;ealg=aes-cbc;prot=esp;mod=trans;spi-c=1001;spi-s=1002;port-c=7001;port-s=7002",
@@ -106,6 +106,34 @@ fn sec_3_choice_of_the_p_cscf() {
         let expected = expected.map(pair).ok_or(SecAgreeError::NoCommonAlgorithm);
         assert_eq!(policy.choose(offer), expected, "{policy:?} {offer}");
     }
+}
+
+/// OVW-5
+#[test]
+fn sec_3_encryption_is_required_optional_or_never() {
+    let all = Policy::new(&Algorithms::ALL).unwrap();
+    let names = |policy: &Policy| policy.algorithms().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let never = all.clone().with_encryption(Encryption::Never).unwrap();
+    assert_eq!(names(&never), ["aes-gmac/null", "hmac-sha-1-96/null", "hmac-md5-96/null"]);
+    assert!(!never.advertised().contains("aes-cbc") && !never.advertised().contains("aes-gcm"));
+    let required = all.clone().with_encryption(Encryption::Required).unwrap();
+    assert!(required.algorithms().iter().all(|pair| pair.encrypts()));
+    let without = offer_of(&["hmac-sha-1-96"], &["null"]);
+    assert_eq!(required.choose(&without), Err(SecAgreeError::NoCommonAlgorithm));
+    let optional = Policy::default().with_encryption(Encryption::Optional).unwrap();
+    assert_eq!(optional.choose(&without), Ok(pair("hmac-sha-1-96/null")));
+    let with = offer_of(&["hmac-sha-1-96"], &["null", "aes-cbc"]);
+    assert_eq!(optional.choose(&with), Ok(pair("hmac-sha-1-96/aes-cbc")), "the order of our own list");
+    assert_eq!(never.choose(&with), Ok(pair("hmac-sha-1-96/null")));
+    let null_only = Policy::new(&[pair("hmac-sha-1-96/null")]).unwrap();
+    assert_eq!(null_only.with_encryption(Encryption::Required), Err(SecAgreeError::NoCommonAlgorithm));
+}
+
+/// Weak algorithms and those that share a nonce are off unless they are named.
+#[test]
+fn sec_3_the_default_list_has_nothing_weak() {
+    let names: Vec<_> = Policy::default().algorithms().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["hmac-sha-1-96/aes-cbc", "hmac-sha-1-96/null"]);
 }
 
 #[test]

@@ -7,6 +7,19 @@ pub struct Policy {
     nat_traversal: bool,
 }
 
+/// Whether associations encrypt besides protecting integrity.
+//= TS 33.203 5.1.3
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encryption {
+    /// Where the UE can: a UE that offers none is served without.
+    #[default]
+    Optional,
+    /// A UE that offers none is refused.
+    Required,
+    /// As in the first release of the standard: the list names no cipher.
+    Never,
+}
+
 impl Policy {
     /// Repeated pairs are taken once; a policy that allows nothing cannot exist.
     pub fn new(algorithms: &[Algorithms]) -> Result<Self, SecAgreeError> {
@@ -25,6 +38,16 @@ impl Policy {
 
     pub fn algorithms(&self) -> &[Algorithms] {
         &self.algorithms
+    }
+
+    /// The same list without the pairs that this rules out; one must be left.
+    pub fn with_encryption(mut self, encryption: Encryption) -> Result<Self, SecAgreeError> {
+        self.algorithms.retain(|pair| match encryption {
+            Encryption::Optional => true,
+            Encryption::Required => pair.encrypts(),
+            Encryption::Never => !pair.encrypts(),
+        });
+        if self.algorithms.is_empty() { Err(SecAgreeError::NoCommonAlgorithm) } else { Ok(self) }
     }
 
     /// The same, and UEs behind a NAT are served too.

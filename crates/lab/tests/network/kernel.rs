@@ -38,6 +38,8 @@ pub(crate) struct Kernel {
     pub(crate) states: BTreeMap<(IpAddr, Spi), State>,
     /// Sets that it will not take.
     pub(crate) refusals: u32,
+    /// Those: a core may take a set back before it hears that there is none.
+    refused: Vec<Associations>,
     /// The most states there ever were.
     pub(crate) most: usize,
 }
@@ -52,6 +54,7 @@ impl Kernel {
     ) -> Result<(), &'static str> {
         if self.refusals > 0 {
             self.refusals -= 1;
+            self.refused.push(set.associations);
             return Err("told to refuse");
         }
         if set.associations.iter().any(|sa| self.states.contains_key(&(sa.destination.ip(), sa.spi))) {
@@ -82,6 +85,10 @@ impl Kernel {
 
     /// Answers whether all four were there.
     pub(crate) fn remove(&mut self, now: Instant, set: &Associations) -> bool {
+        if let Some(at) = self.refused.iter().position(|refused| refused == set) {
+            self.refused.remove(at);
+            return true;
+        }
         let mut there = true;
         for sa in set.iter() {
             let state = self.states.remove(&(sa.destination.ip(), sa.spi));

@@ -1,8 +1,10 @@
 //! The whole registration chain as values on a virtual clock: no socket, no kernel, no thread.
 
+pub(crate) mod check;
 mod kernel;
 mod map;
 mod plan;
+mod wire;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -15,9 +17,9 @@ use cx::{LinkError, Server};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sec_agree::{Associations, SaSet};
-use sip::{ConnectionId, Flow, Instant, Message, Transmit, Transport};
+use sip::{ConnectionId, Flow, Instant, Message};
 
-use self::map::{line, owner, protects};
+use self::map::protects;
 pub(crate) use kernel::Kernel;
 pub(crate) use map::Node;
 pub(crate) use plan::{Options, Wire};
@@ -50,6 +52,7 @@ enum Happening {
     ToICscf { id: icscf::CxId, answer: Result<cx::Answer, LinkError> },
     ToSCscf { id: scscf::CxId, answer: Result<cx::Answer, LinkError> },
     Command { ue: u16, command: u::Command },
+    Operator { command: scscf::Command },
 }
 
 struct Entry(Instant, u64, Happening);
@@ -70,6 +73,9 @@ impl PartialEq for Entry {
     }
 }
 impl Eq for Entry {}
+
+/// Somebody on the wire between UE and P-CSCF: what becomes of a message in clear, from and to whom.
+pub(crate) type Tamper = Box<dyn FnMut(Node, Node, Message) -> Vec<Message>>;
 
 /// A change of a kernel, carried out after what the core sends: as the shells do.
 enum Change<Set> {
@@ -93,6 +99,10 @@ pub(crate) struct Network {
     pub(crate) trace: Vec<String>,
     pub(crate) steps: Vec<Vec<u::Step>>,
     pub(crate) events: Vec<p::Event>,
+    pub(crate) scscf_events: Vec<scscf::Event>,
+    /// Results of the operator's commands.
+    pub(crate) done: Vec<Result<scscf::Done, scscf::CommandError>>,
+    pub(crate) tamper: Option<Tamper>,
     /// Dropped by a kernel because the two ends did not hold the same state.
     pub(crate) unprotected_drops: u32,
     /// Why Cx carries nothing now.
@@ -104,6 +114,8 @@ pub(crate) struct Network {
     deadlines: HashMap<Node, Instant>,
     connections: HashMap<(Node, SocketAddr, SocketAddr), (ConnectionId, SocketAddr)>,
     last_on: HashMap<(ConnectionId, Node), Instant>,
+    /// Who has closed which connection.
+    closed: HashMap<ConnectionId, Node>,
     next_connection: u64,
 }
 
@@ -134,6 +146,9 @@ impl Network {
             sent: Vec::new(),
             trace: Vec::new(),
             events: Vec::new(),
+            scscf_events: Vec::new(),
+            done: Vec::new(),
+            tamper: None,
             unprotected_drops: 0,
             cx_failure: None,
             wire: options.wire,
@@ -143,6 +158,7 @@ impl Network {
             deadlines: HashMap::new(),
             connections: HashMap::new(),
             last_on: HashMap::new(),
+            closed: HashMap::new(),
             next_connection: 0,
         }
     }
@@ -153,6 +169,17 @@ impl Network {
 
     pub(crate) fn command_at(&mut self, at: Instant, ue: u16, command: u::Command) {
         self.push(at, Happening::Command { ue, command });
+    }
+
+    /// Has the S-CSCF's operator do something.
+    pub(crate) fn operator_at(&mut self, at: Instant, command: scscf::Command) {
+        self.push(at, Happening::Operator { command });
+    }
+
+    /// Puts a message on the wire that no role has sent, in clear, as if it came by `flow` (seen from its receiver).
+    pub(crate) fn inject(&mut self, to: Node, flow: Flow, message: Message) {
+        let at = self.now + self.wire.latency;
+        self.push(at, Happening::Arrives(Box::new(Packet { to, flow, message, esp: None })));
     }
 
     /// Has a UE do something and runs until it is done; answers the steps.
@@ -174,6 +201,11 @@ impl Network {
         let until = self.now + time;
         while self.advance(until) {}
         self.now = until;
+    }
+
+    /// From now on the wire loses, repeats and delays nothing, and timers are in time.
+    pub(crate) fn mend(&mut self) {
+        self.wire = Wire::default();
     }
 
     /// The next thing that happens, unless it happens after `until`.
@@ -220,7 +252,11 @@ impl Network {
         let node = match happening {
             Happening::Arrives(packet) => {
                 let Packet { to, flow, message, esp } = *packet;
-                let taken = esp.is_none_or(|(spi, state)| self.kernels[&to].takes(spi, &state));
+                // What is not in ESP does not pass the policies of a protected port.
+                let taken = match esp {
+                    Some((spi, state)) => self.kernels[&to].takes(spi, &state),
+                    None => !protects(flow.local),
+                };
                 if !taken {
                     self.unprotected_drops += 1;
                     return;
@@ -266,6 +302,11 @@ impl Network {
                 self.scscf.handle(now, scscf::Input::CxAnswer { id, answer });
                 Node::SCscf
             }
+            Happening::Operator { command } => {
+                let id = scscf::CommandId(self.order);
+                self.scscf.handle(now, scscf::Input::Command { id, command });
+                Node::SCscf
+            }
             Happening::Command { ue, command } => {
                 self.ues[usize::from(ue)].handle(now, u::Input::Command(command));
                 Node::Ue(ue)
@@ -296,12 +337,17 @@ impl Network {
                         let answer = self.ask("S-CSCF", request);
                         self.push(self.now + self.wire.cx_latency, Happening::ToSCscf { id, answer });
                     }
-                    scscf::Output::Event(_) | scscf::Output::Done { .. } => {}
+                    scscf::Output::Event(event) => self.scscf_events.push(event),
+                    scscf::Output::Done { result, .. } => self.done.push(result),
                     scscf::Output::WaitUntil(deadline) => break deadline,
                 }
             },
         };
-        match deadline {
+        // A busy machine fires its timers late.
+        let late = self.wire.lateness;
+        let late =
+            if late.is_zero() { late } else { late.mul_f64(f64::from(self.rng.next_u32() % 1000) / 1000.0) };
+        match deadline.map(|at| at.max(self.now) + late) {
             Some(at) => self.deadlines.insert(node, at),
             None => self.deadlines.remove(&node),
         };
@@ -382,96 +428,5 @@ impl Network {
         };
         self.trace.push(format!("{caller} {name}"));
         self.cx_failure.map_or_else(|| Ok(self.hss.handle(request)), Err)
-    }
-
-    fn send(&mut self, from: Node, transmit: &Transmit) {
-        let message = Message::parse(transmit.bytes.to_vec()).expect("what a core sends is SIP");
-        let asked = transmit.flow;
-        let to = owner(asked.remote);
-        let (flow, connection) = match asked.transport {
-            Transport::Udp => (asked, None),
-            _ => self.connection(from, to, asked),
-        };
-        let protected = protects(flow.local) || protects(flow.remote);
-        self.trace.push(line(from, to, &message, protected));
-        let esp = if protected && from != to {
-            let outgoing = self.kernels[&from].outgoing(flow.local, flow.remote);
-            outgoing.map(|(spi, state)| (spi, state.clone()))
-        } else {
-            None
-        };
-        let leaves = !protected || esp.is_some();
-        let there = Flow { local: flow.remote, remote: flow.local, connection, ..flow };
-        self.sent.push(Sent { from, to, protected, message: message.clone() });
-        if !leaves {
-            self.unprotected_drops += 1;
-            return;
-        }
-        let copies = match connection {
-            Some(_) => 1,
-            None if self.percent(self.wire.loss_percent) => 0,
-            None if self.percent(self.wire.duplicate_percent) => 2,
-            None => 1,
-        };
-        for _ in 0..copies {
-            let mut at = self.now + self.wire.latency;
-            if !self.wire.jitter.is_zero() {
-                at += self.wire.jitter.mul_f64(f64::from(self.rng.next_u32() % 1000) / 1000.0);
-            }
-            if let Some(id) = connection {
-                let last = self.last_on.entry((id, to)).or_insert(at);
-                at = at.max(*last);
-                *last = at;
-            }
-            let (message, esp) = (message.clone(), esp.clone());
-            self.push(at, Happening::Arrives(Box::new(Packet { to, flow: there, message, esp })));
-        }
-    }
-
-    /// The two real ends of a stream flow, and the connection between them, which may be new.
-    fn connection(&mut self, from: Node, to: Node, asked: Flow) -> (Flow, Option<ConnectionId>) {
-        if let Some(id) = asked.connection {
-            let open = self.connections.values().any(|(known, _)| *known == id);
-            assert!(open, "{from:?} answers on a connection that it has closed: {asked:?}");
-            return (asked, Some(id));
-        }
-        let key = (from, asked.local, asked.remote);
-        let (id, local) = match self.connections.get(&key) {
-            Some(known) => *known,
-            None => {
-                self.next_connection += 1;
-                let id = ConnectionId(self.next_connection);
-                let ephemeral = 40_000 + u16::try_from(self.next_connection % 20_000).unwrap_or(0);
-                let port = if asked.local.port() == 0 { ephemeral } else { asked.local.port() };
-                let local = SocketAddr::new(asked.local.ip(), port);
-                self.connections.insert(key, (id, local));
-                self.connections.insert((to, asked.remote, local), (id, asked.remote));
-                (id, local)
-            }
-        };
-        (Flow { local, ..asked }, Some(id))
-    }
-
-    fn close(&mut self, node: Node, local: SocketAddr) {
-        let gone: Vec<ConnectionId> = self
-            .connections
-            .iter()
-            .filter_map(|((at, asked, _), (id, _))| (*at == node && *asked == local).then_some(*id))
-            .collect();
-        let mut ended: Vec<(Node, SocketAddr, SocketAddr)> =
-            self.connections.iter().filter(|(_, (id, _))| gone.contains(id)).map(|(key, _)| *key).collect();
-        ended.sort_unstable();
-        for key in ended {
-            self.connections.remove(&key);
-            let (at, local, remote) = key;
-            if at != node {
-                let at_then = self.now + self.wire.latency;
-                self.push(at_then, Happening::FlowEnds { at, flow: Flow::tcp(local, remote) });
-            }
-        }
-    }
-
-    fn percent(&mut self, percent: u32) -> bool {
-        percent > 0 && self.rng.next_u32() % 100 < percent
     }
 }

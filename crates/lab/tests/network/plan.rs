@@ -34,6 +34,14 @@ pub(crate) struct Options {
     pub(crate) authentication_info: bool,
     pub(crate) reauthenticate: scscf::Reauthenticate,
     pub(crate) expires: u32,
+    /// The P-CSCF's list, where it is not the UEs'.
+    pub(crate) policy: Option<Vec<Algorithms>>,
+    /// UEs subscribe to the reg event.
+    pub(crate) subscribe: bool,
+    /// UEs register again by themselves.
+    pub(crate) stay_registered: bool,
+    /// Vectors the S-CSCF asks for at once.
+    pub(crate) vectors: u32,
     pub(crate) wire: Wire,
 }
 
@@ -45,6 +53,8 @@ pub(crate) struct Wire {
     pub(crate) jitter: Duration,
     pub(crate) loss_percent: u32,
     pub(crate) duplicate_percent: u32,
+    /// How late timers may fire.
+    pub(crate) lateness: Duration,
     pub(crate) cx_latency: Duration,
     pub(crate) kernel_latency: Duration,
 }
@@ -56,6 +66,7 @@ impl Default for Wire {
             jitter: Duration::ZERO,
             loss_percent: 0,
             duplicate_percent: 0,
+            lateness: Duration::ZERO,
             cx_latency: Duration::from_millis(1),
             kernel_latency: Duration::ZERO,
         }
@@ -78,6 +89,10 @@ impl Default for Options {
             authentication_info: false,
             reauthenticate: scscf::Reauthenticate::Always,
             expires: 600_000,
+            policy: None,
+            subscribe: false,
+            stay_registered: false,
+            vectors: 1,
             wire: Wire::default(),
         }
     }
@@ -140,8 +155,8 @@ impl Options {
             access_network: None,
             timers: Timers::GM,
             patience: Duration::from_secs(200),
-            stay_registered: false,
-            subscribe: false,
+            stay_registered: self.stay_registered,
+            subscribe: self.subscribe,
         }
     }
 
@@ -155,7 +170,7 @@ impl Options {
             mw: plan::P_CSCF_MW,
             entry_points: vec![(plan::HOME_DOMAIN.into(), plan::I_CSCF)],
             neighbours: vec![(plan::S_CSCF_HOST.into(), plan::S_CSCF)],
-            policy: Policy::new(&self.algorithms).unwrap(),
+            policy: Policy::new(self.policy.as_ref().unwrap_or(&self.algorithms)).unwrap(),
             spi_first: Spi::new(0x1000).unwrap(),
             spi_last: Spi::new(0x1fff).unwrap(),
             reg_await_auth: Duration::from_secs(240),
@@ -182,6 +197,7 @@ impl Options {
             algorithm: self.digest,
             qop: self.qop,
             authentication_info: self.authentication_info,
+            vectors_per_request: self.vectors,
             ..scscf::Config::new(ServerName::new(plan::S_CSCF_NAME).unwrap(), plan::HOME_DOMAIN)
         }
     }

@@ -70,6 +70,10 @@ impl PCscf {
         let (ue, device) = (forwarded.flow.remote, forwarded.device.clone());
         self.registrations.insert(device.clone(), Registration::new(&forwarded.request, response));
         if stage == Stage::Temporary {
+            if initial {
+                // What a subscription says of an earlier registration must not touch this one, however late it comes.
+                self.subscriptions.remove(&device.impi);
+            }
             let (ended, change) = self.sets.promote(now, set, expires);
             self.outputs.extend(change);
             ended.into_iter().for_each(|ended| self.remove_set(ended));
@@ -90,7 +94,7 @@ impl PCscf {
             let change = self.sets.end_soon(now, id);
             self.outputs.extend(change);
         }
-        if self.registered_no_more(device) {
+        if self.registrations.end(device) {
             self.event(Event::Deregistered { impi: device.impi.clone() });
         }
     }

@@ -234,7 +234,12 @@ impl PCscf {
     }
 
     pub fn registration(&self, device: &Device) -> Option<&Registration> {
-        self.registrations.get(device)
+        self.registrations.get(device).filter(|registration| !registration.ended)
+    }
+
+    /// Whether a contact of this private identity is registered.
+    pub fn is_registered(&self, impi: &Impi) -> bool {
+        self.registrations.of(impi).any(|(_, registration)| !registration.ended)
     }
 
     /// Sets held now, whatever their stage.
@@ -433,12 +438,11 @@ impl PCscf {
     }
 
     /// Forgets a registration, and with the last one of the user the subscription to it.
-    fn registered_no_more(&mut self, device: &Device) -> bool {
-        let known = self.registrations.remove(device).is_some();
+    fn registered_no_more(&mut self, device: &Device) {
+        self.registrations.remove(device);
         if self.registrations.of(&device.impi).next().is_none() {
             self.subscriptions.remove(&device.impi);
         }
-        known
     }
 
     fn event(&mut self, event: Event) {

@@ -38,6 +38,8 @@ pub struct Registration {
     /// `<uri>;params`, top first: the Route of the UE's requests.
     pub service_route: Vec<Box<str>>,
     pub contact: Box<str>,
+    /// It is over, and its sets live on for what still must be said over them.
+    pub ended: bool,
 }
 
 impl Registration {
@@ -48,6 +50,7 @@ impl Registration {
             //= RFC 3608 6.1: the routes of the latest 200 replace those before
             service_route: response.values(Name::ServiceRoute).map(Into::into).collect(),
             contact: request.address(Name::Contact).map(|contact| contact.uri.into()).unwrap_or_default(),
+            ended: false,
         }
     }
 
@@ -86,6 +89,14 @@ impl Registrations {
         let known = self.0.entry(device.impi.clone()).or_default();
         known.retain(|(other, _)| *other != device);
         known.push((device, registration));
+    }
+
+    /// Marks it as over. Answers whether it was not before.
+    pub(super) fn end(&mut self, device: &Device) -> bool {
+        let known = self.0.get_mut(&device.impi).into_iter().flatten();
+        let running = |one: &&mut (Device, Registration)| one.0 == *device && !one.1.ended;
+        let registration = known.into_iter().find(running);
+        registration.map(|(_, registration)| registration.ended = true).is_some()
     }
 
     pub(super) fn remove(&mut self, device: &Device) -> Option<Registration> {
@@ -130,6 +141,7 @@ mod tests {
             associated_uris: vec!["sip:a@b".into(), "tel:+491".into()],
             service_route: Vec::new(),
             contact: "sip:a@10.9.0.2:7100".into(),
+            ended: false,
         };
         assert_eq!(registration.asserted(None), Some("sip:a@b"));
         assert_eq!(registration.asserted(Some("tel:+491")), Some("tel:+491"));

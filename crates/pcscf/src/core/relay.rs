@@ -81,7 +81,7 @@ impl PCscf {
     /// The request as it goes on: by the Service-Route where it begins something, by its own Route within a dialog.
     //= TS 24.229 5.2.6.3
     fn toward_home(&mut self, request: &Message, device: &Device) -> Result<(Message, Flow), Refusal> {
-        let registration = self.registrations.get(device).ok_or(Refusal::NotRegistered)?;
+        let registration = self.registration(device).ok_or(Refusal::NotRegistered)?;
         let mut draft = Draft::forward(request);
         routing::consume_routes(request, &mut draft, |uri| self.own_route(uri))?;
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
@@ -189,7 +189,7 @@ impl PCscf {
         Ok((device, message, Flow { transport, local, remote, connection: None }))
     }
 
-    /// Who is registered with this contact: found by its address and port, so nothing is walked.
+    /// Who is, or was until a moment ago, registered with this contact: found by its address and port, so nothing is walked.
     fn device_at(&self, contact: &Uri<'_>) -> Option<Device> {
         let server = SocketAddr::new(contact.host.ip()?, contact.port.unwrap_or(5060));
         let mut devices = self.sets.at_server(server).map(|(_, entry)| &entry.device);

@@ -364,3 +364,64 @@ pub(super) fn free_port(ports: sec_agree::ClientPorts, in_use: &[u16], random: u
     let at = usize::try_from(random).unwrap_or(0).checked_rem(free.len())?;
     free.get(at).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use sec_agree::{End, Policy, Setup};
+
+    use super::*;
+
+    fn set(table: &mut SaTable, device: &Device, n: u16) -> SetId {
+        let port = |value| Port::new(value).unwrap();
+        let spi = |value: u32| Spi::new(value).unwrap();
+        let setup = |base: u32, port_c: u16, port_s: u16| Setup {
+            spi_c: spi(base + 2 * u32::from(n)),
+            spi_s: spi(base + 2 * u32::from(n) + 1),
+            port_c: port(port_c),
+            port_s: port(port_s),
+        };
+        let ue = End { address: "10.9.0.2".parse().unwrap(), setup: setup(2000, 7000 + n, 7100) };
+        let p_cscf = End { address: "10.9.0.1".parse().unwrap(), setup: setup(4000, 6000 + n, 6100) };
+        let policy = Policy::default();
+        let new = NewSet {
+            device: device.clone(),
+            associations: Associations::new(&ue, &p_cscf, policy.algorithms()[0]).unwrap(),
+            client: SecurityClient::offer(policy.algorithms(), ue.setup).unwrap(),
+            server: SecurityServer::answer(&policy, p_cscf.setup).unwrap(),
+            initial: false,
+            nonce: "n".into(),
+        };
+        table.insert(Instant::ZERO, new, Duration::from_secs(240)).0
+    }
+
+    fn table() -> SaTable {
+        SaTable::new(SpiPool::new(Spi::new(0x1000).unwrap(), Spi::new(0x1fff).unwrap(), 0).unwrap())
+    }
+
+    fn device(flow: Option<&str>) -> Device {
+        Device { impi: Impi::new("alice@ims.example").unwrap(), flow: flow.map(Into::into) }
+    }
+
+    /// SA-10: three that a registration has confirmed leave no room; one that is an attempt makes way by itself.
+    #[test]
+    fn sec_13_no_fourth_set_for_a_contact() {
+        let (mut table, device) = (table(), device(None));
+        for n in 0..3 {
+            assert!(table.has_room(&device));
+            let id = set(&mut table, &device, n);
+            assert!(table.has_room(&device), "an attempt is replaced by the next");
+            table.sets.get_mut(&id).unwrap().stage = Stage::Old;
+        }
+        assert!(!table.has_room(&device));
+        assert!(table.has_room(&self::device(Some("other flow"))), "each contact has its own");
+    }
+
+    #[test]
+    fn sec_13_the_contacts_of_an_identity_are_bounded_too() {
+        let mut table = table();
+        for n in 0..u16::try_from(MAX_DEVICES * MAX_SETS).unwrap() {
+            set(&mut table, &device(Some(&format!("flow {}", n / 3))), n);
+        }
+        assert!(!table.has_room(&device(None)));
+    }
+}

@@ -35,6 +35,8 @@ impl Ue {
             // Whatever was before has ended at the network, and its dialogs with it.
             self.subscription = None;
         }
+        let bound = attempt.bound.and_then(|bound| u32::try_from((bound - now).as_secs()).ok());
+        let expires = bound.map_or(expires, |bound| bound.clamp(1, expires));
         let outputs = if attempt.answering {
             self.last_authorization = attempt.authorization.clone();
             self.sets.promote(now, attempt.is_initial(), expires)
@@ -54,6 +56,7 @@ impl Ue {
             associations: set.associations,
         };
         self.registration = Some(registration.clone());
+        self.doubtful = attempt.ended;
         self.refresh = self.config.stay_registered.then(|| now + refresh_after(expires));
         self.recovery.registered(self.refresh);
         self.step(Step::Registered(Box::new(registration)));
@@ -80,7 +83,7 @@ impl Ue {
         self.fail(now, Failure::Rejected { status, reason, retry_after: retry_after(response) });
     }
 
-    fn deregistered(&mut self, now: Instant) {
+    pub(super) fn deregistered(&mut self, now: Instant) {
         self.registration = None;
         self.last_authorization = None;
         self.refresh = None;

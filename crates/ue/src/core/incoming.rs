@@ -19,7 +19,7 @@ impl Ue {
     fn request_in(&mut self, now: Instant, flow: Flow, message: Message) {
         //= TS 33.203 7.4.1a: what does not come over a set in force is discarded
         let Some(reply) = self.sets.reply_flow(&flow) else { return };
-        self.recovery.heard();
+        self.heard(now, &flow);
         let (id, request) = match self.transactions.receive(now, flow, self.config.timers, message) {
             Received::Request { id, request } | Received::Cancel { id, request, .. } => (id, request),
             _ => return,
@@ -38,6 +38,12 @@ impl Ue {
         self.follow_up(now, follow_up);
     }
 
+    fn heard(&mut self, now: Instant, flow: &Flow) {
+        self.recovery.heard();
+        let change = self.sets.heard(now, flow);
+        self.outputs.extend(change);
+    }
+
     fn response_in(&mut self, now: Instant, flow: Flow, message: Message) {
         let Some(status) = message.status() else { return };
         let for_attempt = self.attempt.as_ref().is_some_and(|attempt| {
@@ -52,7 +58,7 @@ impl Ue {
             return;
         }
         if self.sets.reply_flow(&flow).is_some() {
-            self.recovery.heard();
+            self.heard(now, &flow);
         }
         let timers = self.config.timers;
         let Received::Response { id, response } = self.transactions.receive(now, flow, timers, message)

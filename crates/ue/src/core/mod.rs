@@ -123,6 +123,10 @@ struct Attempt {
     rspauth: Option<DigestResponse>,
     /// A REGISTER that answers a challenge is under way.
     answering: bool,
+    /// The network has shortened the registration to this while we were asking for a longer one.
+    bound: Option<Instant>,
+    /// The network has ended the registration while we were asking for it.
+    ended: bool,
     /// Challenges in a row that the card refused.
     refused: u8,
     /// The card found the network's MAC wrong, and the network has been told.
@@ -152,6 +156,8 @@ pub struct Ue {
     /// The last Authorization, which a re-REGISTER repeats.
     last_authorization: Option<Box<str>>,
     subscription: Option<Subscription>,
+    /// The registration may be over again: the word of its end came before the 200.
+    doubtful: bool,
     /// When to register by itself.
     refresh: Option<Instant>,
     recovery: Recovery,
@@ -172,6 +178,7 @@ impl Ue {
             registration: None,
             last_authorization: None,
             subscription: None,
+            doubtful: false,
             refresh: None,
             recovery: Recovery::default(),
             outputs: VecDeque::new(),
@@ -206,6 +213,11 @@ impl Ue {
     /// Whether the network tells of our registration state, or has been asked to.
     pub fn is_subscribed(&self) -> bool {
         self.subscription.is_some()
+    }
+
+    /// Sets held now, whatever their stage.
+    pub fn sets(&self) -> usize {
+        self.sets.len()
     }
 
     pub fn handle(&mut self, now: Instant, input: Input) {
@@ -290,6 +302,8 @@ impl Ue {
 
     fn timeout(&mut self, now: Instant) {
         self.transactions.handle_timeout(now);
+        let closing = self.sets.take_closing(now);
+        self.outputs.extend(closing);
         while let Some(set) = self.sets.take_expired(now) {
             if set.was_current {
                 self.subscription = None;
@@ -351,6 +365,10 @@ impl Ue {
         let attempt = self.attempt.take();
         if let Some(attempt) = &attempt {
             self.abandon(&attempt.offer);
+            if attempt.command == Command::Deregister && attempt.ended {
+                // The network was faster: what we wanted is so.
+                return self.deregistered(now);
+            }
         }
         self.step(Step::Failed(failure.clone()));
         match attempt.map(|attempt| attempt.command) {

@@ -49,6 +49,8 @@ impl Ue {
             authorization: None,
             rspauth: None,
             answering: false,
+            bound: None,
+            ended: false,
             refused: 0,
             distrusted: false,
             malformed: 0,

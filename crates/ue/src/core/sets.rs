@@ -25,6 +25,24 @@ pub(super) struct Set {
     pub(super) server: SecurityServer,
     installed: Instant,
     expires: Instant,
+    /// The P-CSCF has sent over it since SM12.
+    used: bool,
+    /// Its connections are closed.
+    closed: bool,
+}
+
+impl Set {
+    /// Whether the P-CSCF has sent over it what came by `flow`.
+    fn sends(&self, flow: &Flow) -> bool {
+        let Associations { pc_to_us, ps_to_uc, .. } = self.associations;
+        let over = |sa: Association| (flow.remote, flow.local) == (sa.source, sa.destination);
+        over(pc_to_us) || (flow.transport != Transport::Udp && over(ps_to_uc))
+    }
+
+    /// A moment before its end.
+    fn closes(&self) -> Instant {
+        Instant::from_epoch(self.expires.since_epoch().saturating_sub(Timers::GM.t1))
+    }
 }
 
 /// A set whose time was over.
@@ -58,6 +76,10 @@ impl Sets {
         Self { spis, last: 0, temporary: None, current: None, old: None, ended: Vec::new() }
     }
 
+    pub(super) fn len(&self) -> usize {
+        [&self.temporary, &self.current, &self.old].into_iter().flatten().count()
+    }
+
     pub(super) fn current(&self) -> Option<&Set> {
         self.current.as_ref()
     }
@@ -69,12 +91,7 @@ impl Sets {
     /// The flow that answers a request which came over a set in force; none when it did not.
     //= TS 33.203 7.1: over UDP from our client port to the P-CSCF's server port, over TCP on the connection
     pub(super) fn reply_flow(&self, flow: &Flow) -> Option<Flow> {
-        let came_over = |set: &&Set| {
-            let Associations { pc_to_us, ps_to_uc, .. } = set.associations;
-            let over = |sa: Association| (flow.remote, flow.local) == (sa.source, sa.destination);
-            over(pc_to_us) || (flow.transport != Transport::Udp && over(ps_to_uc))
-        };
-        let set = [&self.current, &self.old].into_iter().flatten().find(came_over)?;
+        let set = [&self.current, &self.old].into_iter().flatten().find(|set| set.sends(flow))?;
         if flow.transport == Transport::Udp {
             let sa = set.associations.uc_to_ps;
             Some(Flow::udp(sa.source, sa.destination))
@@ -119,7 +136,15 @@ impl Sets {
     ) -> (SetId, Duration) {
         self.last += 1;
         let id = SetId(self.last);
-        self.temporary = Some(Set { id, associations, server, installed: now, expires: now + AWAIT_AUTH });
+        self.temporary = Some(Set {
+            id,
+            associations,
+            server,
+            installed: now,
+            expires: now + AWAIT_AUTH,
+            used: false,
+            closed: false,
+        });
         (id, AWAIT_AUTH + KERNEL_MARGIN)
     }
 
@@ -137,14 +162,11 @@ impl Sets {
         let Some(mut new) = self.temporary.take() else { return outputs };
         let mut gone: Vec<Set> = self.old.take().into_iter().collect();
         let mut until = now + Duration::from_secs(expires.into()) + REGISTRATION_MARGIN;
-        if let Some(mut old) = self.current.take() {
+        if let Some(old) = self.current.take() {
             until = until.max(old.expires);
             if initial {
                 gone.push(old);
             } else {
-                // What its connections still have to say, they say while it lives.
-                outputs.push(Output::Close { local: old.associations.uc_to_ps.source });
-                old.expires = old.expires.min(now + Timers::GM.t1 * 64);
                 self.old = Some(old);
             }
         }
@@ -158,6 +180,24 @@ impl Sets {
         // At this success the P-CSCF has let go of all sets but these two as well.
         self.ended.clear();
         outputs
+    }
+
+    /// The P-CSCF has sent over a set. Its first message over a new one after SM12 ends the old one, once what is
+    /// under way over that has ended.
+    //= TS 33.203 7.4.1a
+    pub(super) fn heard(&mut self, now: Instant, flow: &Flow) -> Option<Output> {
+        let current = self.current.as_mut().filter(|set| !set.used && set.sends(flow))?;
+        current.used = true;
+        let old = self.old.as_mut()?;
+        old.expires = old.expires.min(now + Timers::GM.t1 * 64);
+        Some(extend(now, old))
+    }
+
+    /// What the connections of the old set still have to say, they say while it lives.
+    pub(super) fn take_closing(&mut self, now: Instant) -> Option<Output> {
+        let old = self.old.as_mut().filter(|old| !old.closed && old.closes() <= now)?;
+        old.closed = true;
+        Some(Output::Close { local: old.associations.uc_to_ps.source })
     }
 
     /// A registration without a new challenge.
@@ -222,7 +262,9 @@ impl Sets {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        [&self.temporary, &self.current, &self.old].into_iter().flatten().map(|set| set.expires).min()
+        let closing = self.old.as_ref().filter(|old| !old.closed).map(Set::closes);
+        let sets = [&self.temporary, &self.current, &self.old].into_iter().flatten();
+        sets.map(|set| set.expires).chain(closing).min()
     }
 
     fn free(&mut self, set: &Set) {

@@ -192,6 +192,10 @@ impl Ue {
             let known = subscription.dialog.is_some();
             let failure = Failure::Rejected { status, reason, retry_after: retry_after(response) };
             self.subscribe_failed(failure);
+            // Nobody is registered there who could be told about: the registration has ended unheard.
+            if !known && (status == 404 || status == 403 && self.doubtful) {
+                return self.ended(now, Some(Duration::ZERO));
+            }
             //= RFC 6665 4.1.2.2: after 481 the subscription is made anew
             if status == 481 && known {
                 self.subscription = None;
@@ -209,6 +213,7 @@ impl Ue {
         subscription.request = None;
         let expires = response.expires().unwrap_or(EXPIRES).min(EXPIRES);
         subscription.lasts(now, expires);
+        self.doubtful = false;
         self.step(Step::Subscribed { expires });
     }
 
@@ -339,6 +344,10 @@ impl Ue {
         registration.expires = registration.expires.min(expires);
         let outputs = self.sets.shorten(now, expires);
         self.outputs.extend(outputs);
+        if let Some(attempt) = &mut self.attempt {
+            // It may have overtaken a 200 that says more: then the 200 is the older word.
+            attempt.bound = Some(now + Duration::from_secs(expires.into()));
+        }
         if self.config.stay_registered {
             let at = now + refresh_after(expires);
             self.refresh = Some(self.refresh.map_or(at, |refresh| refresh.min(at)));
@@ -349,6 +358,9 @@ impl Ue {
     fn ended(&mut self, now: Instant, again: Option<Duration>) {
         // The answer to our own de-registration ends everything.
         let leaving = self.attempt.as_ref().is_some_and(|attempt| attempt.command == Command::Deregister);
+        if let Some(attempt) = &mut self.attempt {
+            attempt.ended = true;
+        }
         if leaving || self.registration.take().is_none() {
             return;
         }

@@ -290,3 +290,56 @@ fn reg_8_a_re_register_for_somebody_else_is_refused_and_costs_nothing() {
     assert_eq!(outcome.only().1.status(), Some(403));
     assert_eq!((outcome.removed.len(), bench.pcscf.sets()), (0, 1));
 }
+
+/// With md5 ruled out by policy a UE that offers nothing else is turned away at once.
+#[test]
+fn ovw_6_an_offer_of_md5_alone_gets_an_error_and_no_challenge() {
+    let mut bench = Bench::new();
+    let offer = offer(0).replace("hmac-sha-1-96", "hmac-md5-96");
+    let request = bench.register("10.9.0.2:5060", r#"nonce="", response="""#, &[("Security-Client", &offer)]);
+    let outcome = bench.receive(clear(), request);
+    assert_eq!((outcome.only().0, outcome.only().1.status()), (clear(), Some(403)), "it went no further");
+}
+
+/// SA-10: neither at the first registration nor at a later one.
+#[test]
+fn sec_14_a_client_port_in_use_is_refused_over_a_set_too() {
+    let mut bench = Bench::new();
+    let (first, verify) = bench.registered(0);
+    let again = bench.over_set(&first, 0, &verify, r#"nonce="old", response="0123""#);
+    assert_eq!(again.only().1.status(), Some(403));
+    let request = bench.sm1(0);
+    assert_eq!(bench.receive(clear(), request).only().1.status(), Some(403));
+    assert_eq!(bench.pcscf.sets(), 1);
+}
+
+#[test]
+fn reg_17_a_preloaded_route_to_the_p_cscf_is_consumed() {
+    for route in ["<sip:10.9.0.1:5060;lr>", "<sip:pcscf.visited.example;lr>", "<sip:10.9.0.1:6100;lr>"] {
+        let mut bench = Bench::new();
+        let offer = offer(0);
+        let headers = [("Security-Client", offer.as_str()), ("Route", route)];
+        let request = bench.register("10.9.0.2:5060", r#"nonce="", response="""#, &headers);
+        let outcome = bench.receive(clear(), request);
+        assert_eq!(outcome.only().0, from_core(), "{route}");
+        assert_eq!(outcome.only().1.first(Name::Route), None, "{route}");
+    }
+}
+
+/// Both transports over the four associations of one registration: answers take the way of their request.
+#[test]
+fn sa_4_udp_and_tcp_share_one_set() {
+    let mut bench = Bench::new();
+    let (set, verify) = bench.registered(0);
+    let by_udp = bench.over_set(&set, 1, &verify, r#"nonce="old", response="0123""#);
+    let refused = bench.receive(from_core(), answer(by_udp.only().1, 403, "", ""));
+    assert_eq!(refused.only().0, Flow::udp(set.pc_to_us.source, set.pc_to_us.destination));
+    let offer = offer(1);
+    let headers = [("Security-Client", offer.as_str()), ("Security-Verify", verify.as_str())];
+    let request = bench.register("10.9.0.2:7100", r#"nonce="old", response="0123""#, &headers);
+    let connection = Some(sip::ConnectionId(9));
+    let stream = Flow { transport: sip::Transport::Tcp, connection, ..over(&set) };
+    let by_tcp = bench.receive(stream, request);
+    let refused = bench.receive(from_core(), answer(by_tcp.only().1, 403, "", ""));
+    assert_eq!(refused.only().0, stream);
+}

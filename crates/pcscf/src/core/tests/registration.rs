@@ -5,6 +5,7 @@ use sip::Transport;
 
 use super::*;
 
+/// SEC-11
 #[test]
 fn reg_1_sm2_has_what_the_core_needs_and_nothing_of_sec_agree() {
     let mut bench = Bench::new();
@@ -134,6 +135,7 @@ fn tcp_answers_stay_on_their_connection() {
     assert_eq!(outcome.removed, [associations]);
 }
 
+/// SA-6
 #[test]
 fn sa_9_re_registration_makes_a_second_set_and_the_first_ends_when_the_second_is_used() {
     let mut bench = Bench::new();

@@ -54,16 +54,30 @@ const ACCEPTED: &str = "Contact: <sip:scscf.ims.example:5060>\r\nExpires: 600600
 #[test]
 fn reg_12_the_first_registration_leads_to_a_subscription_longer_than_it() {
     let mut bench = Bench::new();
-    let (_, _, asked) = bench.registered_with_profile(0);
+    let (first, verify, asked) = bench.registered_with_profile(0);
     assert_eq!(asked.method(), Method::Subscribe);
     assert_eq!(asked.request_uri(), Some("sip:alice@ims.example"));
     assert_eq!((asked.expires(), event_package(&asked)), (Some(600_600), Some("reg")));
     assert_eq!(asked.first(Name::PAssertedIdentity), Some("<sip:pcscf.visited.example>"));
     assert_eq!(asked.first(Name::Route), Some("<sip:orig@scscf.ims.example;lr>"));
-    let (associations, verify) = bench.challenge(1);
-    let forwarded = bench.sm7(&associations, 1, &verify);
+    let (second, verify) = bench.re_challenge(&first, 1, &verify, "n");
+    let forwarded = bench.over_set(&second, 1, &verify, r#"nonce="n", response="0123""#);
     let outcome = bench.receive(from_core(), answer(forwarded.only().1, 200, "", PROFILE));
     assert!(outcome.to(S_CSCF).is_empty(), "one for each user");
+}
+
+/// The network has ended the registration, the UE was faster than our NOTIFY of that.
+#[test]
+fn a_late_word_of_an_earlier_registration_does_not_end_the_new_one() {
+    let mut bench = Bench::new();
+    let (_, _, earlier) = bench.registered_with_profile(0);
+    let registered = document(0, ContactEvent::Registered, None);
+    assert_eq!(bench.notify(notify(&earlier, 1, "active", &registered)).0, Some(200));
+    let (_, _, asked) = bench.registered_with_profile(1);
+    assert_ne!(asked.call_id(), earlier.call_id(), "subscribed anew");
+    let over = document(1, ContactEvent::Deactivated, None);
+    assert_eq!(bench.notify(notify(&earlier, 2, "terminated", &over)).0, Some(481));
+    assert!(bench.pcscf.registration(&device()).is_some());
 }
 
 #[test]
