@@ -56,7 +56,7 @@ impl PCscf {
 
     fn saved_device(&self, device: Device) -> SavedDevice {
         SavedDevice {
-            registration: self.registrations.get(&device).cloned(),
+            registration: self.registration(&device).cloned(),
             sets: self.sets.saved(&device),
             device,
         }

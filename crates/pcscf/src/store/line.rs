@@ -97,6 +97,7 @@ impl DeviceLine {
             associated_uris: line.associated_uris,
             service_route: line.service_route,
             contact: line.contact,
+            ended: false,
         });
         let sets: Option<Vec<SavedSet>> = self.sets.into_iter().map(SetLine::into_saved).collect();
         Some(SavedDevice { device, registration, sets: sets? })

@@ -42,6 +42,7 @@ fn saved(n: u32) -> SavedDevice {
             associated_uris: vec![format!("sip:user{n}@ims.example").into()],
             service_route: vec!["<sip:orig@scscf.ims.example;lr>".into()],
             contact: "sip:user@10.9.0.2:7001".into(),
+            ended: false,
         }),
         sets: vec![set(n, Stage::Current)],
     }
