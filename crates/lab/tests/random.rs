@@ -50,7 +50,7 @@ fn aka_8_ovw_4_random_runs_keep_the_invariants() {
             (good + more, bad + worse)
         })
     });
-    println!("{seeds} runs from seed {first}: {successes} commands succeeded, {failures} failed");
+    eprintln!("{seeds} runs from seed {first}: {successes} commands succeeded, {failures} failed");
     // With all that goes wrong here most commands still succeed.
     assert!(successes > failures, "{successes} commands succeeded, {failures} failed");
 }
@@ -250,14 +250,14 @@ fn check_registrations(network: &Network, seed: u64) {
 
 /// What happened so far, for whoever looks into one seed.
 fn trace(network: &Network) {
-    println!("at {:?}\n{}", network.now, network.trace.join("\n"));
+    eprintln!("at {:?}\n{}", network.now, network.trace.join("\n"));
     for event in &network.events {
-        println!("P-CSCF {event:?}");
+        eprintln!("P-CSCF {event:?}");
     }
     for event in &network.scscf_events {
-        println!("S-CSCF {event:?}");
+        eprintln!("S-CSCF {event:?}");
     }
     for (ue, steps) in network.steps.iter().enumerate() {
-        steps.iter().for_each(|step| println!("UE{ue} {step}"));
+        steps.iter().for_each(|step| eprintln!("UE{ue} {step}"));
     }
 }
