@@ -5,6 +5,7 @@ mod challenge;
 mod config;
 mod fate;
 mod nat;
+mod outward;
 mod refusal;
 mod register;
 mod registration;
@@ -25,10 +26,8 @@ use aka::Impi;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sec_agree::{Associations, SaSet, SecurityClient, SpiPool};
-use sip::routing::branch;
 use sip::{
-    ClientId, Draft, Flow, Instant, Message, Method, Name, Received, ServerId, Timers, Transactions,
-    Transmit, Transport,
+    ClientId, Draft, Flow, Instant, Message, Method, Name, Received, ServerId, Timers, Transactions, Transmit,
 };
 
 pub use self::config::{Config, GmAddress, Limits};
@@ -42,10 +41,6 @@ use self::sa_table::{SaTable, SetEntry};
 pub use self::sa_table::{SetId, Stage};
 pub use self::saved::{SavedDevice, SavedSet};
 use self::subscription::Subscriptions;
-
-/// A request over this must not leave by UDP.
-//= RFC 3261 18.1.1
-const UDP_LIMIT: usize = 1300;
 
 /// What happens to the P-CSCF.
 #[derive(Debug)]
@@ -452,28 +447,6 @@ impl PCscf {
     /// 16 random hex digits: tags, icid.
     fn token(&mut self) -> String {
         format!("{:016x}", self.rng.next_u64())
-    }
-
-    /// Puts our Via on top of what goes to the core network, for UDP or, where it is too large for that, TCP.
-    fn toward_mw(&mut self, draft: &mut Draft<'_>, to: SocketAddr) -> (Message, Flow) {
-        let mw = self.config.mw;
-        let (message, transport) = self.with_via(draft, mw);
-        match transport {
-            Transport::Udp => (message, Flow::udp(mw, to)),
-            _ => (message, Flow::tcp(SocketAddr::new(mw.ip(), 0), to)),
-        }
-    }
-
-    fn with_via(&mut self, draft: &mut Draft<'_>, sent_by: SocketAddr) -> (Message, Transport) {
-        let branch = branch(self.rng.next_u64(), self.rng.next_u64());
-        let via = |transport: Transport| format!("SIP/2.0/{} {sent_by};branch={branch}", transport.as_str());
-        draft.push_front(Name::Via, via(Transport::Udp));
-        let message = draft.finish();
-        if message.bytes().len() <= UDP_LIMIT {
-            return (message, Transport::Udp);
-        }
-        draft.remove_first_value(Name::Via).push_front(Name::Via, via(Transport::Tcp));
-        (draft.finish(), Transport::Tcp)
     }
 
     fn own_route(&self, uri: &sip::Uri<'_>) -> bool {

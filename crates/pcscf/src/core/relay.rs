@@ -122,21 +122,6 @@ impl PCscf {
         Ok(format!("<sip:{};lr>", SocketAddr::new(gm.clear.ip(), gm.server_port.get())))
     }
 
-    /// Where a request towards the core network goes: its top Route, else its Request-URI.
-    pub(super) fn mw_hop(&self, request: &Message) -> Result<SocketAddr, Refusal> {
-        let target = match request.address(Name::Route) {
-            Ok(route) => route.uri,
-            Err(_) => request.request_uri().unwrap_or_default(),
-        };
-        let target = Uri::parse(target).map_err(|error| Refusal::Routing(error.into()))?;
-        self.config.next_hop(&target).ok_or(Refusal::NoRoute)
-    }
-
-    pub(super) fn charging_vector(&mut self) -> String {
-        let icid = self.token();
-        format!("icid-value={icid};orig-ioi={}", sip::text::quote(&self.config.network))
-    }
-
     /// From the core network: to a UE, or a NOTIFY of our own subscription.
     pub(super) fn core_asked(&mut self, now: Instant, id: ServerId, request: Message, flow: Flow) {
         if !self.config.trusts(flow.remote.ip()) {
