@@ -338,7 +338,7 @@ fn sa_4_udp_and_tcp_share_one_set() {
     let headers = [("Security-Client", offer.as_str()), ("Security-Verify", verify.as_str())];
     let request = bench.register("10.9.0.2:7100", r#"nonce="old", response="0123""#, &headers);
     let connection = Some(sip::ConnectionId(9));
-    let stream = Flow { transport: Transport::Tcp, connection, ..over(&set) };
+    let stream = Flow { transport: sip::Transport::Tcp, connection, ..over(&set) };
     let by_tcp = bench.receive(stream, request);
     let refused = bench.receive(from_core(), answer(by_tcp.only().1, 403, "", ""));
     assert_eq!(refused.only().0, stream);
