@@ -37,7 +37,13 @@ impl Process {
         // A child is born into the namespace of the thread that starts it.
         let child = namespace.run(|| {
             let mut command = Command::new(binary(name));
-            command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+            command
+                .env("NO_COLOR", "1")
+                .args(arguments)
+                .current_dir(folder)
+                .stdin(Stdio::null())
+                .stdout(stdout)
+                .stderr(stderr);
             command.spawn().with_context(|| format!("start {}", binary(name).display()))
         })?;
         Ok(Self { name, child, output })
@@ -78,6 +84,13 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// SIGKILL: it cannot do anything about it.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// SIGTERM, and the status it ends with.

@@ -43,6 +43,8 @@ pub struct Options {
     /// Whether the UEs offer UDP-enc-tun, and whether the P-CSCF allows it.
     pub ue_nat_traversal: bool,
     pub p_cscf_nat_traversal: bool,
+    /// Life at the P-CSCF of a set whose challenge nobody has answered.
+    pub reg_await_auth: Duration,
     /// Start a P-CSCF; without, whoever made the lab starts one in the namespace `access`.
     pub p_cscf: bool,
     /// Listen on the wire between UE and P-CSCF.
@@ -69,6 +71,7 @@ impl Default for Options {
             nat: false,
             ue_nat_traversal: false,
             p_cscf_nat_traversal: false,
+            reg_await_auth: Duration::from_secs(240),
             p_cscf: true,
             tap: true,
             seed: 1,
@@ -316,7 +319,7 @@ fn start_pcscf(access: &Namespace, options: &Options) -> Result<Role> {
         policy: p_cscf_policy(options)?,
         spi_first: Spi::new(options.p_cscf_spis.0)?,
         spi_last: Spi::new(options.p_cscf_spis.1)?,
-        reg_await_auth: Duration::from_secs(240),
+        reg_await_auth: options.reg_await_auth,
         limits: pcscf::core::Limits::default(),
     };
     Role::start("P-CSCF", access, move || pcscf::shell::Shell::start(config, None), pcscf::shell::Shell::run)
