@@ -44,6 +44,11 @@ impl Log {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// What all roles have received, in order.
+    pub fn rungs(&self) -> Vec<Rung> {
+        self.rungs.seen()
+    }
+
     /// Labels of the messages that the P-CSCF has received from UEs, each with whether ESP carried it.
     pub fn received_by_p_cscf(&self) -> Vec<(String, bool)> {
         let of_ue = |rung: &Rung| match rung {

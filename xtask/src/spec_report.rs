@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
 
@@ -27,10 +27,30 @@ pub struct Options {
 const FOLDERS: [&str; 3] = ["crates", "netns-tests", "xtask"];
 
 pub fn run(options: &Options) -> Result<ExitCode> {
+    let report = report()?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", report.text());
+    }
+    Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Fails with what is missing.
+pub fn check() -> Result<()> {
+    let report = report()?;
+    if report.faults.is_empty() {
+        return Ok(());
+    }
+    bail!("spec-report found {} faults:\n  {}", report.faults.len(), report.faults.join("\n  "))
+}
+
+fn report() -> Result<Report> {
     let root = cargo::root();
     let read = |page: &str| fs::read_to_string(root.join(page)).with_context(|| format!("read {page}"));
     let checklists = checklist::parse(&read("docs/checklists.md")?)?;
-    let left = checklist::left(&read("docs/deviations.md")?);
+    let deviations = read("docs/deviations.md")?;
+    let reasons = Reasons { left: checklist::left(&deviations), in_part: checklist::in_part(&deviations) };
     let mut tests = Vec::new();
     for folder in FOLDERS {
         for file in tidy::rust_files(&root.join(folder))? {
@@ -39,18 +59,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             tests.extend(tests_of::find(&name, &text));
         }
     }
-    let mut report = Report::new(checklists, &left, &tests);
+    let mut report = Report::new(checklists, &reasons, &tests);
     // The digests lie beside the repository or beside the folder of its worktrees, or nowhere.
     let digests = root.ancestors().skip(1).take(2).map(|folder| folder.join("shared/spec"));
     if let Some(folder) = digests.into_iter().find(|folder| folder.is_dir()) {
         report.compare(&digest_ids(&folder)?);
     }
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print!("{}", report.text());
-    }
-    Ok(if report.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report)
 }
 
 fn digest_ids(folder: &Path) -> Result<BTreeSet<Id>> {
@@ -60,6 +75,13 @@ fn digest_ids(folder: &Path) -> Result<BTreeSet<Id>> {
         ids.extend(text.lines().filter_map(|line| Some(checklist::item(line)?.0)));
     }
     Ok(ids)
+}
+
+/// What docs/deviations.md says of ids.
+#[derive(Debug)]
+struct Reasons {
+    left: Vec<(Id, String)>,
+    in_part: Vec<(Id, String)>,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,13 +105,15 @@ struct Item {
     tests: Vec<Test>,
     /// The reason why it deliberately has none.
     left: Option<String>,
+    /// What the tests do not show, and why.
+    missing_part: Option<String>,
 }
 
 impl Report {
-    fn new(checklists: Vec<Checklist>, left: &[(Id, String)], tests: &[Test]) -> Self {
+    fn new(checklists: Vec<Checklist>, reasons: &Reasons, tests: &[Test]) -> Self {
         let mut faults = Vec::new();
         let section = |list: Checklist| Section {
-            items: list.items.into_iter().map(|(id, title)| Item::new(id, title, left, tests)).collect(),
+            items: list.items.into_iter().map(|(id, title)| Item::new(id, title, reasons, tests)).collect(),
             title: list.title,
             due: list.due,
         };
@@ -98,6 +122,9 @@ impl Report {
             match (item.tests.is_empty(), &item.left) {
                 (true, None) => faults.push(format!("{} has no test and no reason for that", item.id)),
                 (false, Some(_)) => faults.push(format!("{} has a test and is named as left", item.id)),
+                (true, Some(_)) if item.missing_part.is_some() => {
+                    faults.push(format!("{} is named as left and as shown in part", item.id));
+                }
                 _ => {}
             }
         }
@@ -109,8 +136,9 @@ impl Report {
             let unknown = test.ids.iter().filter(is_unknown);
             faults.extend(unknown.map(|id| format!("{}:{} carries {id}, in no list", test.file, test.line)));
         }
-        let unknown = left.iter().map(|(id, _)| id).filter(|id| !known.contains(id));
-        faults.extend(unknown.map(|id| format!("{id} is named as left and is in no list")));
+        let named = reasons.left.iter().chain(&reasons.in_part);
+        let unknown = named.map(|(id, _)| id).filter(|id| !known.contains(id));
+        faults.extend(unknown.map(|id| format!("{id} has a reason and is in no list")));
         Self { checklists, faults }
     }
 
@@ -130,7 +158,9 @@ impl Report {
             let left = section.items.iter().filter(|item| item.left.is_some()).count();
             let due = if section.due { "" } else { " (not yet due)" };
             let of = section.items.len();
-            lines.push(format!("{}{due}: {with} of {of} with a test, {left} left", section.title));
+            let in_part = section.items.iter().filter(|item| item.missing_part.is_some()).count();
+            let in_part = if in_part > 0 { format!(" ({in_part} in part)") } else { String::new() };
+            lines.push(format!("{}{due}: {with} of {of} with a test{in_part}, {left} left", section.title));
             for item in section.items.iter().filter(|_| section.due) {
                 let state = match &item.left {
                     _ if !item.tests.is_empty() => "",
@@ -139,6 +169,7 @@ impl Report {
                 };
                 lines.push(format!("  {} {}{state}", item.id, item.title));
                 lines.extend(item.left.iter().map(|reason| format!("    {reason}")));
+                lines.extend(item.missing_part.iter().map(|part| format!("    in part: {part}")));
                 let test = |test: &Test| format!("    {} ({}:{})", test.name, test.file, test.line);
                 lines.extend(item.tests.iter().map(test));
             }
@@ -150,10 +181,12 @@ impl Report {
 }
 
 impl Item {
-    fn new(id: Id, title: String, left: &[(Id, String)], tests: &[Test]) -> Self {
-        let left = left.iter().find(|(of, _)| *of == id).map(|(_, reason)| reason.clone());
+    fn new(id: Id, title: String, reasons: &Reasons, tests: &[Test]) -> Self {
+        let reason =
+            |rows: &[(Id, String)]| rows.iter().find(|(of, _)| *of == id).map(|(_, reason)| reason.clone());
+        let (left, missing_part) = (reason(&reasons.left), reason(&reasons.in_part));
         let tests = tests.iter().filter(|test| test.ids.contains(&id)).cloned().collect();
-        Self { id, title, tests, left }
+        Self { id, title, tests, left, missing_part }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc as blocking};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,13 @@ pub struct Options {
     pub reg_await_auth: Duration,
     /// Start a P-CSCF; without, whoever made the lab starts one in the namespace `access`.
     pub p_cscf: bool,
+    /// UEs subscribe to the reg event; and refresh that so often that there is always something under way.
+    pub subscribe: bool,
+    pub refresh_subscription: Option<Duration>,
+    /// UEs register again by themselves.
+    pub stay_registered: bool,
+    /// The control socket of the S-CSCF.
+    pub scscf_control: Option<PathBuf>,
     /// Listen on the wire between UE and P-CSCF.
     pub tap: bool,
     /// Makes the cards.
@@ -73,6 +81,10 @@ impl Default for Options {
             p_cscf_nat_traversal: false,
             reg_await_auth: Duration::from_secs(240),
             p_cscf: true,
+            subscribe: false,
+            refresh_subscription: None,
+            stay_registered: false,
+            scscf_control: None,
             tap: true,
             seed: 1,
             patience: Duration::from_secs(60),
@@ -291,7 +303,14 @@ fn start_scscf(core: &Namespace, options: &Options, hss: Arc<Mutex<dyn Server>>)
         reauthenticate: options.reauthenticate,
         ..scscf::Config::new(ServerName::new(plan::S_CSCF_NAME)?, plan::HOME_DOMAIN)
     };
-    let start = move || scscf::shell::Shell::start(config, plan::S_CSCF, Arc::new(link));
+    let control = options.scscf_control.clone();
+    let start = move || {
+        let shell = scscf::shell::Shell::start(config, plan::S_CSCF, Arc::new(link))?;
+        match control {
+            Some(path) => shell.with_control(&path),
+            None => Ok(shell),
+        }
+    };
     Ok((Role::start("S-CSCF", core, start, scscf::shell::Shell::run)?, spent))
 }
 
@@ -369,8 +388,9 @@ fn start_fleet(
             access_network: Some("3GPP-E-UTRAN-FDD;utran-cell-id-3gpp=0010100010000001".into()),
             timers: Timers::GM,
             patience: options.patience,
-            stay_registered: false,
-            subscribe: false,
+            stay_registered: options.stay_registered,
+            subscribe: options.subscribe,
+            refresh_subscription: options.refresh_subscription,
         };
         members.push((config, cards::card(options.seed, n)));
     }

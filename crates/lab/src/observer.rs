@@ -13,7 +13,7 @@ use tracing_subscriber::layer::Context;
 use crate::ladder::{Map, Party, Rung};
 
 /// Rungs kept; later ones are not drawn.
-const LIMIT: usize = 1000;
+const LIMIT: usize = 10_000;
 
 /// The rungs seen so far.
 #[derive(Debug, Clone, Default)]

@@ -17,7 +17,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use scscf::{Deregistration, Initiator, Removal, User};
 use sip::{Draft, Flow, Name};
-use ue::core::{Command, Step, TransportChoice};
+use ue::core::{Command, Fault, Step, TransportChoice};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const UES: u16 = 4;
@@ -95,7 +95,7 @@ fn random_run(seed: u64) -> (u32, u32) {
     for _ in 0..3 {
         let before: Vec<usize> = network.steps.iter().map(Vec::len).collect();
         for ue in 0..UES {
-            let command = if chance.below(6) == 0 { Command::Deregister } else { Command::Register };
+            let command = random_command(&mut chance);
             network.command_at(network.now + chance.milliseconds(30_000), ue, command);
         }
         disturb(&mut network, &options, &mut chance);
@@ -144,6 +144,26 @@ fn random_run(seed: u64) -> (u32, u32) {
     let failed = outcomes.clone().filter(|step| matches!(step, Step::Failed(_))).count();
     let all = outcomes.count();
     (u32::try_from(all - failed).unwrap(), u32::try_from(failed).unwrap())
+}
+
+fn random_command(chance: &mut Chance) -> Command {
+    match chance.below(8) {
+        0 => Command::Deregister,
+        1 | 2 => {
+            let faults = [
+                Fault::Mac,
+                Fault::Sqn,
+                Fault::Auts,
+                Fault::Res,
+                Fault::Ik,
+                Fault::Silent,
+                Fault::Verify,
+                Fault::Client,
+            ];
+            Command::Misbehave(faults[usize::try_from(chance.below(8)).unwrap()])
+        }
+        _ => Command::Register,
+    }
 }
 
 /// Something goes wrong, or somebody interferes.

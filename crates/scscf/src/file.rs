@@ -184,7 +184,7 @@ mod tests {
         let config = core("").unwrap();
         assert_eq!(config.timers, Timers::CORE);
         let seconds = Duration::from_secs;
-        assert_eq!((config.reg_await_auth, config.expiry_margin), (seconds(240), seconds(30)));
+        assert_eq!((config.reg_await_auth, config.expiry_margin), (seconds(240), seconds(10)));
         assert_eq!((config.min_expires, config.max_expires), (60, 600_000));
         let all = "t1_ms = 100\nt2_ms = 800\nt4_ms = 900\nreg_await_auth = 20\nexpiry_margin = 5\n\
                    min_expires = 7\nmax_expires = 70\nreauthentication_repeats = 2";

@@ -148,7 +148,7 @@ fn reg_13_a_silent_ue_is_de_registered() {
     let (mut net, _) = watched(config());
     net.command(Command::Reauthenticate { user: by_impi(), expires: 300 }).unwrap();
     net.notifies.clear();
-    net.advance(seconds(329));
+    net.advance(seconds(309));
     assert_eq!((net.scscf.registered(), net.notifies.len()), (1, 0));
     net.advance(seconds(1));
     assert_eq!(net.scscf.registered(), 0);

@@ -106,7 +106,7 @@ fn reg_12_expiry_is_told() {
     let (mut net, _) = registered();
     net.subscribe(&Subscribe { expires: Some(700_000), ..Subscribe::of_ue() });
     net.notifies.clear();
-    net.advance(seconds(600_029));
+    net.advance(seconds(600_009));
     assert!(net.notifies.is_empty());
     net.advance(seconds(1));
     let told = net.take_notifies("sub-ue").remove(0);

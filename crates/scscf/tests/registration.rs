@@ -124,7 +124,7 @@ fn reg_3_dig_9_renewal_without_challenge() {
     assert_eq!(ok.status(), Some(200));
     assert_eq!(NameAddr::parse(ok.first(Name::Contact).unwrap()).unwrap().expires(), Some(7200));
     assert_eq!(net.asked, ["MAR", "Registration"], "nothing was asked");
-    net.advance(seconds(7200 + 29));
+    net.advance(seconds(7200 + 9));
     assert_eq!(net.scscf.registered(), 1);
     net.advance(seconds(1));
     assert_eq!(net.scscf.registered(), 0);

@@ -186,6 +186,7 @@ impl Config {
             patience: Duration::from_secs(self.patience_seconds.max(1)),
             stay_registered: true,
             subscribe: self.subscribe,
+            refresh_subscription: None,
         };
         let protection = Protection::of_address(self.address, server_port, client_ports);
         Ok((config, read_card(&self.card)?, protection))

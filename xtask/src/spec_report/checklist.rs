@@ -74,11 +74,19 @@ pub fn item(line: &str) -> Option<(Id, &str)> {
     Some((Id::parse(id)?, title))
 }
 
-const LEFT: &str = "## Checklist ids deliberately left";
-
-/// The rows `| ID | reason |` under the heading for them. A row may name several ids, with commas.
+/// Ids that have no test.
 pub fn left(page: &str) -> Vec<(Id, String)> {
-    let lines = page.lines().skip_while(|line| *line != LEFT).skip(1);
+    rows(page, "## Checklist ids deliberately left")
+}
+
+/// Ids whose tests show a part only.
+pub fn in_part(page: &str) -> Vec<(Id, String)> {
+    rows(page, "## Checklist ids shown in part")
+}
+
+/// The rows `| ID | reason |` under this heading. A row may name several ids, with commas.
+fn rows(page: &str, heading: &str) -> Vec<(Id, String)> {
+    let lines = page.lines().skip_while(|line| *line != heading).skip(1);
     let lines = lines.take_while(|line| !line.starts_with("## "));
     let mut left = Vec::new();
     for row in lines.filter_map(|line| line.strip_prefix('|')?.trim_end().strip_suffix('|')) {

@@ -77,9 +77,11 @@ fn pages_are_read() {
 
 fn report(deviations: &str, source: &str) -> Report {
     let tests = tests_of::find("x.rs", source);
-    Report::new(checklist::parse(PAGE).unwrap(), &checklist::left(deviations), &tests)
+    let reasons = Reasons { left: checklist::left(deviations), in_part: checklist::in_part(deviations) };
+    Report::new(checklist::parse(PAGE).unwrap(), &reasons, &tests)
 }
 
+/// OVW-11: what `cargo xtask check` holds every id to.
 #[test]
 fn an_id_without_test_and_reason_is_a_fault() {
     let one = "#[test]\nfn abc_1_goes() {}\n";
@@ -92,7 +94,7 @@ fn an_id_without_test_and_reason_is_a_fault() {
     let strange = format!("{both}#[test]\nfn abc_3_goes() {{}}\n#[test]\nfn sip_200_goes() {{}}\n");
     assert_eq!(report("", &strange).faults, ["x.rs:6 carries ABC-3, in no list"]);
     let stray = "## Checklist ids deliberately left\n| XY-7 | later |\n";
-    assert_eq!(report(stray, &both).faults, ["XY-7 is named as left and is in no list"]);
+    assert_eq!(report(stray, &both).faults, ["XY-7 has a reason and is in no list"]);
 }
 
 #[test]
@@ -115,6 +117,17 @@ fn the_text_names_tests_reasons_and_gaps() {
     assert_eq!(text, expected);
     let text = report("", "").text();
     assert!(text.contains("ABC-1 One thing: NO TEST") && text.ends_with("verdict: fail\n"), "{text}");
+}
+
+#[test]
+fn a_missing_part_is_told_beside_the_tests() {
+    let part = "## Checklist ids shown in part\n| ABC-1 | the other half comes later |\n";
+    let both = "#[test]\nfn abc_1_abc_2_go() {}\n";
+    let report = report(part, both);
+    assert!(report.faults.is_empty());
+    let text = report.text();
+    assert!(text.contains("    in part: the other half comes later\n    abc_1_abc_2_go"), "{text}");
+    assert!(text.contains("2 of 2 with a test (1 in part), 0 left"), "{text}");
 }
 
 #[test]

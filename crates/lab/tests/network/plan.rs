@@ -157,6 +157,7 @@ impl Options {
             patience: Duration::from_secs(200),
             stay_registered: self.stay_registered,
             subscribe: self.subscribe,
+            refresh_subscription: None,
         }
     }
 

@@ -38,6 +38,9 @@ pub struct Config {
     pub stay_registered: bool,
     /// Subscribes to its own registration state (event package reg) once registered.
     pub subscribe: bool,
+    /// Refreshes that subscription this often, however long it lasts: traffic in both directions for whoever wants to
+    /// see what becomes of it.
+    pub refresh_subscription: Option<Duration>,
 }
 
 /// Which transport requests leave by.

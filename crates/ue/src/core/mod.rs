@@ -394,5 +394,5 @@ impl Ue {
     }
 }
 
-/// Transactions of one UE at once.
-const TRANSACTIONS: usize = 16;
+/// Transactions at once. One that is over is kept for 128 s to know repetitions (Timer J where T1 is 2 s).
+const TRANSACTIONS: usize = 4096;

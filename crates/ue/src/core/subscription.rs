@@ -212,7 +212,7 @@ impl Ue {
         }
         subscription.request = None;
         let expires = response.expires().unwrap_or(EXPIRES).min(EXPIRES);
-        subscription.lasts(now, expires);
+        subscription.lasts(now, expires, self.config.refresh_subscription);
         self.doubtful = false;
         self.step(Step::Subscribed { expires });
     }
@@ -270,7 +270,7 @@ impl Ue {
         if state.is_terminated() {
             self.subscription = None;
         } else if let Some(expires) = state.expires {
-            subscription.lasts(now, expires);
+            subscription.lasts(now, expires, self.config.refresh_subscription);
         }
         if is_new {
             let news = document.as_ref().and_then(|document| self.own_contact(document)).cloned();
@@ -380,11 +380,12 @@ impl Ue {
 }
 
 impl Subscription {
-    fn lasts(&mut self, now: Instant, expires: u32) {
+    fn lasts(&mut self, now: Instant, expires: u32, refresh: Option<Duration>) {
         // A shorter one would have us ask without pause.
         let expires = expires.max(SHORTEST);
         self.ends = now + Duration::from_secs(expires.into());
-        self.refresh = Some(now + refresh_after(expires));
+        let in_time = refresh_after(expires);
+        self.refresh = Some(now + refresh.map_or(in_time, |wanted| wanted.min(in_time)));
     }
 }
 

@@ -70,6 +70,7 @@ fn config() -> Config {
         patience: Duration::from_secs(60),
         stay_registered: false,
         subscribe: false,
+        refresh_subscription: None,
     }
 }
 
