@@ -11,7 +11,7 @@ use netns_tests::{assert_no_kernel_errors, binary, clear_sip, held, register, wa
 use ue::core::{Command, Step, TransportChoice};
 
 /// Re-registrations of one UE while it talks.
-const TAKE_OVERS: usize = 4;
+const TAKE_OVERS: usize = 12;
 
 fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
@@ -34,7 +34,7 @@ fn take_over_with_traffic(transport: TransportChoice) {
     let options = Options {
         transport,
         subscribe: true,
-        refresh_subscription: Some(Duration::from_millis(40)),
+        refresh_subscription: Some(Duration::from_millis(5)),
         ..Options::default()
     };
     let mut lab = Lab::start(options).expect("a lab");

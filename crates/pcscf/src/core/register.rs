@@ -111,10 +111,11 @@ impl PCscf {
         let device = Device::of(request, identity(request).ok_or(Refusal::NoIdentity)?);
         let failed = match self.answer_to_challenge(request, &device) {
             Answer::None => None,
-            // A stranger who has seen the challenge must not end the attempt: this goes no further.
+            // A stranger who has seen the challenge must not end the attempt: this goes no further. That the card
+            // refused it may be said in clear where SM1 was in clear, from where it came.
             //= TS 33.203 7.1: the answer to a challenge is taken over its set only
-            Answer::Response => return Err(Refusal::AnswerUnprotected),
-            Answer::Failure { of, .. } => self.sets.get(of).filter(|entry| entry.initial).map(|_| of),
+            Answer::Failure { of, .. } if self.was_challenged_in_clear(of, flow) => Some(of),
+            Answer::Response | Answer::Failure { .. } => return Err(Refusal::AnswerUnprotected),
         };
         let offer = security_client(request)?.ok_or(Refusal::NoSecurityClient)?;
         let mode = self.mode(request, flow, Arrival::Unprotected);
@@ -164,6 +165,11 @@ impl PCscf {
         let latest = entry.stage == Stage::Current && !responds;
         let integrity_protected = if latest { "yes" } else { "no" };
         Ok(Checked { device, offer: Some(offer), integrity_protected, failed })
+    }
+
+    fn was_challenged_in_clear(&self, set: SetId, flow: Flow) -> bool {
+        let entry = self.sets.get(set);
+        entry.is_some_and(|entry| entry.initial && entry.associations.ue_address() == flow.remote.ip())
     }
 
     fn answer_to_challenge(&self, request: &Message, device: &Device) -> Answer {

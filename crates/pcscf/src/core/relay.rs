@@ -210,13 +210,12 @@ impl PCscf {
             return;
         }
         let owner = self.sets.get(set).map(|entry| &entry.device);
-        let asked_it =
-            |asked: &Asked| matches!(asked, Asked::Relayed(relayed) if relayed.asked.as_ref() == owner);
-        if !self.asked.get(&id).is_some_and(asked_it) {
+        // Its transaction is over either way.
+        let Some(Asked::Relayed(relayed)) = self.asked.remove(&id) else { return };
+        if relayed.asked.as_ref() != owner {
             //= TS 33.203 7.4.2a
             return self.event(Event::Dropped { flow, reason: "it answers what another UE was asked" });
         }
-        let Some(Asked::Relayed(relayed)) = self.asked.remove(&id) else { return };
         let mut draft = Draft::forward(&response);
         draft.remove_first_value(Name::Via);
         for name in GM_ONLY {

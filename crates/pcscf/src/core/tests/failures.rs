@@ -70,8 +70,21 @@ fn sa_14_a_failure_in_clear_does_not_end_a_protected_attempt() {
     let offer = offer(2);
     let request = bench.register("10.9.0.2:5060", EMPTY, &[("Security-Client", &offer)]);
     let outcome = bench.receive(clear(), request);
+    assert_eq!((outcome.only().0, outcome.only().1.status()), (clear(), Some(403)), "it went no further");
     assert!(outcome.removed.is_empty());
     assert_eq!(bench.pcscf.sets(), 2);
+}
+
+#[test]
+fn sa_14_a_failure_from_another_address_goes_no_further() {
+    let mut bench = Bench::new();
+    bench.challenge(0);
+    let offer = offer(1);
+    let request = bench.register("10.9.0.66:5060", EMPTY, &[("Security-Client", &offer)]);
+    let stranger = Flow { remote: "10.9.0.66:5060".parse().unwrap(), ..clear() };
+    let outcome = bench.receive(stranger, request);
+    assert_eq!((outcome.only().0, outcome.only().1.status()), (stranger, Some(403)));
+    assert!(outcome.removed.is_empty());
 }
 
 #[test]
@@ -342,4 +355,46 @@ fn sa_4_udp_and_tcp_share_one_set() {
     let by_tcp = bench.receive(stream, request);
     let refused = bench.receive(from_core(), answer(by_tcp.only().1, 403, "", ""));
     assert_eq!(refused.only().0, stream);
+}
+
+/// RFC 5626: two phones with one private identity, each a flow of its own: neither's registration touches the other's sets.
+#[test]
+fn sec_13_two_contacts_of_one_identity_have_sets_of_their_own() {
+    let mut bench = Bench::new();
+    let device = |flow: &str, message: Message| {
+        let text = String::from_utf8(message.bytes().to_vec()).unwrap();
+        let contact = format!("7100>;+sip.instance=\"<urn:uuid:{flow}>\";reg-id=1\r\n");
+        let text =
+            text.replace("7100>\r\n", &contact).replace("Supported: path", "Supported: path, outbound");
+        Message::parse(text.replace("10.9.0.2", &format!("10.9.0.{flow}")).into_bytes()).unwrap()
+    };
+    let mut sets = Vec::new();
+    for flow in ["21", "22"] {
+        let clear = Flow { remote: format!("10.9.0.{flow}:5060").parse().unwrap(), ..clear() };
+        let request = device(flow, bench.sm1(0));
+        let sm2 = bench.receive(clear, request);
+        assert!(sm2.only().1.first(Name::Path).unwrap().ends_with(";lr;ob>"), "the registrar may keep both");
+        let outcome = bench.receive(from_core(), answer(sm2.only().1, 401, KEYS, ""));
+        let (set, associations) = (outcome.installs[0].0, outcome.installs[0].1.associations);
+        let sm6 = bench.give(Input::SasInstalled { set });
+        let verify = sm6.only().1.first(Name::SecurityServer).unwrap().to_owned();
+        let offer = offer(0);
+        let headers = [("Security-Client", offer.as_str()), ("Security-Verify", verify.as_str())];
+        let request = device(flow, bench.register("10.9.0.2:7100", ANSWER, &headers));
+        let sm8 = bench.receive(over(&associations), request);
+        let contact = format!("Contact: <sip:alice@10.9.0.{flow}:7100>;expires=600000\r\n");
+        let sm12 = bench.receive(from_core(), answer(sm8.only().1, 200, "", &contact));
+        assert!(sm12.removed.is_empty(), "the other's sets stay");
+        sets.push((associations, verify));
+    }
+    assert_eq!(bench.pcscf.sets(), 2);
+    // One leaves: the other stays.
+    let (first, verify) = &sets[0];
+    let offer = offer(1);
+    let headers = [("Security-Client", offer.as_str()), ("Security-Verify", verify.as_str())];
+    let request = device("21", bench.register("10.9.0.2:7100", r#"nonce="old", response="0123""#, &headers));
+    let leaves = bench.receive(over(first), request);
+    bench.receive(from_core(), answer(leaves.only().1, 200, "", ""));
+    assert_eq!(bench.wait(Duration::from_secs(130)).removed, [*first]);
+    assert_eq!(bench.pcscf.sets(), 1);
 }
