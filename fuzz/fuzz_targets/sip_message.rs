@@ -20,7 +20,8 @@ fuzz_target!(|datagram: &[u8]| {
         }
     }
     let _ = (message.authorization(), message.www_authenticate(), message.contacts(), message.expires());
-    let _ = (routing::next_hop(&message), routing::max_forwards(&message), routing::strict_next_hop(&message));
+    let _ =
+        (routing::next_hop(&message), routing::max_forwards(&message), routing::strict_next_hop(&message));
     let mut draft = Draft::forward(&message);
     let _ = routing::consume_routes(&message, &mut draft, |uri| uri.lr());
     draft.push_front(Name::Via, "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1");
@@ -30,6 +31,8 @@ fuzz_target!(|datagram: &[u8]| {
     let full = message.values(Name::Via).count() >= 100;
     assert!(full || again.is_ok_and(|again| again.fields().eq(forwarded.fields())));
     if message.is_request() {
-        assert!(Message::parse(Draft::reply(&message, 401, "Unauthorized", Some("t")).finish().bytes()).is_ok());
+        assert!(
+            Message::parse(Draft::reply(&message, 401, "Unauthorized", Some("t")).finish().bytes()).is_ok()
+        );
     }
 });
