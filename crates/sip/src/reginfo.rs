@@ -234,8 +234,8 @@ impl<'a> Document<'a> {
         let state = self.attribute(start, "state")?;
         let state = RegistrationState::ALL.into_iter().find(|one| state.as_deref() == Some(one.as_str()));
         let mut registration = RegistrationInfo {
-            aor: self.attribute(start, "aor")?.ok_or(ReginfoError::Missing("aor"))?,
-            id: self.attribute(start, "id")?.ok_or(ReginfoError::Missing("id"))?,
+            aor: self.name(start, "aor")?,
+            id: self.name(start, "id")?,
             state: state.ok_or(ReginfoError::Malformed("state"))?,
             contacts: Vec::new(),
         };
@@ -271,7 +271,7 @@ impl<'a> Document<'a> {
         }
         let seconds = |value: Option<String>| value.as_deref().and_then(crate::header::delta_seconds);
         let mut contact = ContactInfo {
-            id: self.attribute(start, "id")?.ok_or(ReginfoError::Missing("id"))?,
+            id: self.name(start, "id")?,
             uri: String::new(),
             event,
             expires: seconds(self.attribute(start, "expires")?),
@@ -287,7 +287,16 @@ impl<'a> Document<'a> {
                 Child::Empty(_) => {}
             }
         }
-        if contact.uri.is_empty() { Err(ReginfoError::Missing("uri")) } else { Ok(contact) }
+        if contact.uri.is_empty() {
+            return Err(ReginfoError::Missing("uri"));
+        }
+        contact.uri = printable(contact.uri, "uri")?;
+        Ok(contact)
+    }
+
+    /// What must be there to tell whom it is about.
+    fn name(&self, start: &BytesStart<'a>, name: &'static str) -> Result<String, ReginfoError> {
+        printable(self.attribute(start, name)?.ok_or(ReginfoError::Missing(name))?, name)
     }
 
     fn attribute(&self, start: &BytesStart<'a>, name: &str) -> Result<Option<String>, ReginfoError> {
@@ -348,6 +357,12 @@ impl<'a> Document<'a> {
     }
 }
 
+/// A reference such as `&#10;` brings in what neither a URI nor an id may hold, and what would not come through a log
+/// or another document unchanged.
+fn printable(text: String, what: &'static str) -> Result<String, ReginfoError> {
+    if text.contains(char::is_control) { Err(ReginfoError::Malformed(what)) } else { Ok(text) }
+}
+
 fn number(text: &str) -> Option<u32> {
     text.trim().parse().ok()
 }
@@ -405,6 +420,27 @@ mod tests {
         }
         let many = "<registration aor=\"a\" id=\"r\" state=\"init\"/>".repeat(MAX_REGISTRATIONS + 1);
         assert_eq!(Reginfo::parse(wrap(&many).as_bytes()), Err(ReginfoError::TooLarge));
+    }
+
+    /// Found by fuzzing: a line break in an AOR was read, written, and then read as a blank.
+    #[test]
+    fn control_characters_are_refused_in_what_names_somebody() {
+        let document = |aor: &str, id: &str, uri: &str| {
+            let text = format!(
+                "<reginfo version=\"0\" state=\"full\"><registration aor=\"{aor}\" id=\"r\" state=\"active\">\
+                 <contact id=\"{id}\" state=\"active\" event=\"created\"><uri>{uri}</uri></contact>\
+                 </registration></reginfo>"
+            );
+            Reginfo::parse(text.as_bytes()).map(drop)
+        };
+        // Blanks around a URI are layout; a line break in an attribute counts as a blank.
+        assert_eq!(document("sip:a@b", "c\nd", "\n sip:a@b&#10;"), Ok(()));
+        for reference in ["&#9;", "&#10;", "&#13;", "&#1;", "&#x7f;", "&#x85;"] {
+            let bad = format!("sip:a{reference}b");
+            assert_eq!(document(&bad, "c", "sip:a@b"), Err(ReginfoError::Malformed("aor")));
+            assert_eq!(document("sip:a@b", &bad, "sip:a@b"), Err(ReginfoError::Malformed("id")));
+            assert_eq!(document("sip:a@b", "c", &bad), Err(ReginfoError::Malformed("uri")));
+        }
     }
 
     fn document() -> impl Strategy<Value = Reginfo> {
