@@ -4,6 +4,7 @@ mod digest;
 mod fault;
 mod nat;
 mod notify;
+mod overtaking;
 mod registration;
 mod retry;
 

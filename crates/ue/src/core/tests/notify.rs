@@ -6,7 +6,7 @@ use sip::{Dialog, Method, Transport};
 use super::*;
 
 /// The S-CSCF's end of a subscription.
-struct Notifier {
+pub(super) struct Notifier {
     dialog: Dialog,
     version: u32,
 }
@@ -31,7 +31,7 @@ impl Notifier {
         draft
     }
 
-    fn notify(&mut self, full: bool, contacts: &[(&str, ContactInfo)]) -> Message {
+    pub(super) fn notify(&mut self, full: bool, contacts: &[(&str, ContactInfo)]) -> Message {
         let document = self.document(full, contacts);
         let mut draft = self.draft("active;expires=3000");
         draft.body(reginfo::MIME, document.to_xml().into_bytes());
@@ -50,17 +50,17 @@ impl Notifier {
     }
 }
 
-fn contact(event: ContactEvent, expires: Option<u32>) -> ContactInfo {
+pub(super) fn contact(event: ContactEvent, expires: Option<u32>) -> ContactInfo {
     let uri = "sip:alice@10.9.0.2:7100".into();
     ContactInfo { id: "c".into(), uri, event, expires, retry_after: None }
 }
 
-fn subscribing() -> Config {
+pub(super) fn subscribing() -> Config {
     Config { subscribe: true, ..config() }
 }
 
 /// A registered UE, its SUBSCRIBE answered or not, and the other end.
-fn subscribed(config: Config, answered: bool) -> (Bench, Notifier) {
+pub(super) fn subscribed(config: Config, answered: bool) -> (Bench, Notifier) {
     let (mut bench, outcome) = Bench::registered(config);
     let [.., (_, subscribe)] = outcome.sent.as_slice() else { panic!("no SUBSCRIBE") };
     let notifier = Notifier::new(subscribe);
@@ -83,7 +83,7 @@ fn accepted(subscribe: &Message) -> Message {
 
 impl Bench {
     /// A NOTIFY over the current set.
-    fn notified(&mut self, notify: &Message) -> (u16, Outcome) {
+    pub(super) fn notified(&mut self, notify: &Message) -> (u16, Outcome) {
         let set = self.set();
         let outcome = self.receive(towards_ue(&set), notify.clone());
         let (flow, answer) = &outcome.sent[0];
@@ -92,7 +92,7 @@ impl Bench {
     }
 }
 
-fn notice(outcome: &Outcome) -> Notice {
+pub(super) fn notice(outcome: &Outcome) -> Notice {
     let [Step::Notified(notice), ..] = outcome.steps.as_slice() else { panic!("{:?}", outcome.steps) };
     *notice
 }
