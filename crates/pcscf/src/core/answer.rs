@@ -15,7 +15,9 @@ impl PCscf {
             None => {}
             Some(Asked::Register(forwarded)) => self.register_answered(now, *forwarded, status, &response),
             Some(Asked::Relayed(relayed)) => self.relay_answered(now, &relayed, &response),
-            Some(Asked::Subscribe(impi)) => self.subscribed(now, impi, status, &response),
+            Some(Asked::Subscribe { impi, call_id }) => {
+                self.subscribe_answered(now, &impi, &call_id, status, &response);
+            }
         }
     }
 

@@ -188,8 +188,11 @@ struct WaitingChallenge {
 enum Asked {
     Register(Box<Forwarded>),
     Relayed(Box<Relayed>),
-    /// Our own subscription to the reg event of this user.
-    Subscribe(Impi),
+    /// Our own subscription to the reg event of this user, in the dialog of this Call-ID.
+    Subscribe {
+        impi: Impi,
+        call_id: String,
+    },
 }
 
 /// The P-CSCF as a value.
@@ -407,7 +410,7 @@ impl PCscf {
                     self.drop_temporary(&forwarded);
                 }
                 Some(Asked::Relayed(relayed)) => self.relay_failed(now, &relayed),
-                Some(Asked::Subscribe(impi)) => self.subscription_failed(now, &impi),
+                Some(Asked::Subscribe { impi, call_id }) => self.subscribe_failed(now, &impi, &call_id),
             }
         }
     }

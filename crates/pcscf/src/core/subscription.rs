@@ -43,6 +43,14 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
+    /// The subscription whose SUBSCRIBE of this Call-ID is not answered yet. Another may have taken its place since.
+    fn waiting_for(&mut self, impi: &Impi, call_id: &str) -> Option<&mut Subscription> {
+        let asked = |known: &&mut Subscription| {
+            known.asked.as_ref().is_some_and(|request| request.call_id() == call_id)
+        };
+        self.by_impi.get_mut(impi).filter(asked)
+    }
+
     pub(super) fn remove(&mut self, impi: &Impi) {
         if let Some(subscription) = self.by_impi.remove(impi) {
             let call = subscription.dialog.map(|dialog| dialog.call_id);
@@ -112,7 +120,8 @@ impl PCscf {
             let impi = device.impi.clone();
             return self.event(Event::NotSubscribed { impi, reason: "too many transactions are open" });
         };
-        self.asked.insert(client, Asked::Subscribe(device.impi.clone()));
+        let (impi, call_id) = (device.impi.clone(), asked.call_id().to_owned());
+        self.asked.insert(client, Asked::Subscribe { impi, call_id });
         self.subscriptions.under_way += 1;
         self.subscriptions.by_call.insert(asked.call_id().to_owned(), device.impi.clone());
         let until = now + Duration::from_secs(lasts.into());
@@ -123,31 +132,44 @@ impl PCscf {
     }
 
     /// The notifier's answer to our SUBSCRIBE.
-    pub(super) fn subscribed(&mut self, now: Instant, impi: Impi, status: u16, response: &Message) {
+    pub(super) fn subscribe_answered(
+        &mut self,
+        now: Instant,
+        impi: &Impi,
+        call_id: &str,
+        status: u16,
+        response: &Message,
+    ) {
         if !(200..300).contains(&status) {
-            return self.subscription_failed(now, &impi);
+            return self.subscribe_failed(now, impi, call_id);
         }
-        if let Some(known) = self.subscriptions.by_impi.get_mut(&impi) {
+        if let Some(known) = self.subscriptions.waiting_for(impi, call_id) {
             let dialog = known.asked.take().and_then(|request| Dialog::uac(&request, response).ok());
             // A NOTIFY may have been faster, and knows more.
             known.dialog = known.dialog.take().or(dialog);
             if known.dialog.is_none() {
-                return self.subscription_failed(now, &impi);
-            }
-            if let Some(granted) = response.expires() {
+                self.subscription_lost(impi);
+            } else if let Some(granted) = response.expires() {
                 known.until = known.until.min(now + Duration::from_secs(granted.into()));
             }
         }
-        self.subscription_answered(now);
+        self.one_less_under_way(now);
     }
 
-    pub(super) fn subscription_failed(&mut self, now: Instant, impi: &Impi) {
+    /// It was refused, or nobody answered.
+    pub(super) fn subscribe_failed(&mut self, now: Instant, impi: &Impi, call_id: &str) {
+        if self.subscriptions.waiting_for(impi, call_id).is_some() {
+            self.subscription_lost(impi);
+        }
+        self.one_less_under_way(now);
+    }
+
+    fn subscription_lost(&mut self, impi: &Impi) {
         self.subscriptions.remove(impi);
         self.event(Event::NotSubscribed { impi: impi.clone(), reason: "the S-CSCF did not take it" });
-        self.subscription_answered(now);
     }
 
-    fn subscription_answered(&mut self, now: Instant) {
+    fn one_less_under_way(&mut self, now: Instant) {
         self.subscriptions.under_way = self.subscriptions.under_way.saturating_sub(1);
         while self.subscriptions.under_way < AT_ONCE
             && let Some(impi) = self.subscriptions.waiting.pop_front()

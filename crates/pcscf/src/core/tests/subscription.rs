@@ -145,3 +145,19 @@ fn a_refused_subscription_is_told_and_costs_nothing() {
     let over = document(0, ContactEvent::Rejected, None);
     assert_eq!(bench.notify(notify(&asked, 1, "active", &over)).0, Some(481));
 }
+
+/// The UE has registered anew while our first SUBSCRIBE was under way: its answer is none to the second.
+#[test]
+fn a_late_answer_to_an_earlier_subscribe_does_not_touch_the_new_one() {
+    for status in [200, 403] {
+        let mut bench = Bench::new();
+        let (_, _, earlier) = bench.registered_with_profile(0);
+        let (_, _, asked) = bench.registered_with_profile(1);
+        assert_ne!(asked.call_id(), earlier.call_id());
+        bench.receive(from_scscf(), answer(&earlier, status, "", ACCEPTED));
+        let told = bench.events.iter().any(|event| matches!(event, Event::NotSubscribed { .. }));
+        assert!(!told, "{status}");
+        let full = document(0, ContactEvent::Registered, None);
+        assert_eq!(bench.notify(notify(&asked, 1, "active", &full)).0, Some(200), "{status}");
+    }
+}
