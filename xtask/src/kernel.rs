@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::cargo;
 use crate::guest::GuestKernel;
+use crate::limited;
 
 #[derive(Debug, Clone, clap::Args)]
 #[group(id = "kernel")]
@@ -61,20 +62,7 @@ impl Kernel {
                 let mut command = Command::new(akasec);
                 command.arg("with-namespaces").arg(&job.program).args(&job.arguments);
                 command.envs(job.environment.iter().cloned()).current_dir(cargo::root());
-                let mut child =
-                    command.spawn().with_context(|| format!("start {}", job.program.display()))?;
-                let deadline = std::time::Instant::now() + job.limit;
-                loop {
-                    if let Some(status) = child.try_wait()? {
-                        return Ok(Outcome::of(status));
-                    }
-                    if std::time::Instant::now() > deadline {
-                        child.kill()?;
-                        child.wait()?;
-                        return Ok(Outcome::TimedOut);
-                    }
-                    std::thread::sleep(Duration::from_millis(20));
-                }
+                limited::run(&mut command, job.limit)
             }
             Self::Guest(guest) => guest.run(job),
         }
@@ -89,7 +77,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn of(status: ExitStatus) -> Self {
+    pub fn of(status: ExitStatus) -> Self {
         Self::Exited(status.code().unwrap_or(-1))
     }
 

@@ -8,6 +8,8 @@ mod guest;
 mod guest_init;
 mod kernel;
 mod kernel_modules;
+mod limited;
+mod packages;
 mod spec_report;
 mod test;
 mod tidy;
