@@ -8,7 +8,7 @@ fuzz_target!(|octets: &[u8]| {
     let _ = Header::message_length(octets);
     // Every octet string is also tried as the AVPs of a sound header.
     let header = octets.first().map_or([1, 0, 0, 20, 0xc0, 0, 1, 0x2c], |choice| {
-        [1, 0, 0, 20, choice & 0xf0, 0, 1, 0x2c + (choice & 3)]
+        [1, 0, 0, 20, choice & 0xf0, 0, 1, 0x2c + choice % 6]
     });
     let sound: Vec<u8> = header.into_iter().chain([1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2]).collect();
     for message in [octets, &sound] {

@@ -17,12 +17,14 @@ mod types;
 mod user_data;
 
 pub use error::{CxError, FailedAvp};
-pub use link::{Link, LinkError, Local, Reply, Server};
+pub use link::{AnswerWith, Link, LinkError, Local, LocalPeers, PeerLink, Reply, Server};
 pub use peer::{ClientConfig, DiameterClient, Origin, ServerConfig};
 pub use result::{BaseCode, CxFailure, ExperimentalCode};
 pub use types::{
-    Answer, AuthScheme, MultimediaAuth, MultimediaAuthRequest, Request, ServerAssignment,
-    ServerAssignmentRequest, ServerAssignmentType, ServerCapabilities, ServerName, UserAuthorization,
-    UserAuthorizationRequest, UserAuthorizationType, VisitedNetwork,
+    Answer, AuthScheme, LocationInfo, LocationInfoRequest, MultimediaAuth, MultimediaAuthRequest,
+    PushProfileRequest, ReasonCode, RegistrationTermination, RegistrationTerminationRequest, Request,
+    RestorationInfo, RestoredContact, RestoredSubscription, ServerAssignment, ServerAssignmentRequest,
+    ServerAssignmentType, ServerCapabilities, ServerName, UserAuthorization, UserAuthorizationRequest,
+    UserAuthorizationType, VisitedNetwork,
 };
 pub use user_data::{FilterCriteria, IdentityType, PublicIdentity, ServiceProfile, UserData};

@@ -1,13 +1,20 @@
-//! Who carries a request to the HSS: a Diameter connection, or a plain call in one process.
+//! Who carries a request to the other end: a Diameter connection, or a plain call in one process.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::{Answer, BaseCode, Request};
+use crate::{Answer, BaseCode, Origin, Request};
 
 /// A way to the HSS.
 pub trait Link: Send + Sync {
     /// Sends `request` and calls `reply` exactly once: at once, or later from another thread.
     fn call(&self, request: Request, reply: Reply);
+}
+
+/// The HSS's way to the CSCFs, each known by its Origin-Host.
+pub trait PeerLink: Send + Sync {
+    /// Like [`Link::call`], to the peer of that name.
+    fn call(&self, to: &Origin, request: Request, reply: Reply);
 }
 
 /// What happens with the answer. Must not block: a connection waits while it runs.
@@ -17,47 +24,86 @@ pub type Reply = Box<dyn FnOnce(Result<Answer, LinkError>) + Send>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
-    #[error("reach the HSS: not connected")]
+    #[error("reach the Cx peer: not connected")]
     NotConnected,
-    #[error("reach the HSS: the connection was lost before the answer came")]
+    #[error("reach the Cx peer: the connection was lost before the answer came")]
     ConnectionLost,
-    #[error("reach the HSS: no answer in time")]
+    #[error("reach the Cx peer: no answer in time")]
     Timeout,
-    #[error("reach the HSS: too many requests are waiting for an answer")]
+    #[error("reach the Cx peer: too many requests are waiting for an answer")]
     Busy,
-    #[error("reach the HSS: it answered with protocol error {0:?}")]
+    #[error("reach the Cx peer: it answered with protocol error {0:?}")]
     Protocol(BaseCode),
-    #[error("understand the HSS: its answer breaks the rule for {0:?}")]
+    #[error("understand the Cx peer: its answer breaks the rule for {0:?}")]
     Answer(BaseCode),
-    #[error("ask the HSS: the request does not fit a message")]
+    #[error("ask the Cx peer: the request does not fit a message")]
     Request,
 }
 
-/// What answers requests: the HSS.
-pub trait Server: Send {
-    /// Answers with the answer of the same operation.
-    fn handle(&mut self, request: Request) -> Answer;
+/// What answers requests: the HSS, and an S-CSCF for what the HSS asks of its own accord.
+pub trait Server: Send + Sync {
+    /// Calls `answer` exactly once, with the answer of the same operation: at once, or later from another thread.
+    fn handle(&self, from: &Origin, request: Request, answer: AnswerWith);
 }
 
-/// The link within one process: the server answers in the caller's thread.
-pub struct Local(Arc<Mutex<dyn Server>>);
+/// Where an answer goes. Must not block.
+pub type AnswerWith = Box<dyn FnOnce(Answer) + Send>;
+
+/// The link within one process: the server is called in the caller's thread.
+pub struct Local {
+    origin: Origin,
+    server: Arc<dyn Server>,
+}
 
 impl Local {
-    pub fn new(server: Arc<Mutex<dyn Server>>) -> Self {
-        Self(server)
+    /// `origin` is whom the server takes the caller for.
+    pub fn new(origin: Origin, server: Arc<dyn Server>) -> Self {
+        Self { origin, server }
     }
 }
 
 impl Link for Local {
     fn call(&self, request: Request, reply: Reply) {
-        // A server that panicked once still answers the next user.
-        let answer = self.0.lock().unwrap_or_else(PoisonError::into_inner).handle(request);
-        reply(Ok(answer));
+        self.server.handle(&self.origin, request, Box::new(|answer| reply(Ok(answer))));
     }
 }
 
 impl std::fmt::Debug for Local {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Local")
+        write!(f, "Local({})", self.origin.host)
+    }
+}
+
+/// The other direction within one process: the HSS finds each CSCF by its name.
+pub struct LocalPeers {
+    origin: Origin,
+    servers: RwLock<HashMap<String, Arc<dyn Server>>>,
+}
+
+impl LocalPeers {
+    /// `origin` is the HSS's.
+    pub fn new(origin: Origin) -> Self {
+        Self { origin, servers: RwLock::default() }
+    }
+
+    /// Replaces one of the same name.
+    pub fn add(&self, host: &str, server: Arc<dyn Server>) {
+        self.servers.write().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), server);
+    }
+}
+
+impl PeerLink for LocalPeers {
+    fn call(&self, to: &Origin, request: Request, reply: Reply) {
+        let server = self.servers.read().unwrap_or_else(PoisonError::into_inner).get(&to.host).cloned();
+        match server {
+            Some(server) => server.handle(&self.origin, request, Box::new(|answer| reply(Ok(answer)))),
+            None => reply(Err(LinkError::NotConnected)),
+        }
+    }
+}
+
+impl std::fmt::Debug for LocalPeers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LocalPeers of {}", self.origin.host)
     }
 }

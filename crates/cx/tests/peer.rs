@@ -1,16 +1,16 @@
 //! Client and server against each other on loopback, and each against a peer that misbehaves.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aka::{AuthVector, Autn, Ck, Ik, Impi, Impu, Rand, Res};
 use cx::diameter::{Application, Command, Header, Ids, Writer, decode, dictionary};
 use cx::peer::serve;
 use cx::{
-    Answer, AuthScheme, BaseCode, ClientConfig, DiameterClient, Link, LinkError, Local, MultimediaAuth,
-    MultimediaAuthRequest, Origin, Request, Server, ServerConfig, ServerName,
+    Answer, AnswerWith, AuthScheme, BaseCode, ClientConfig, DiameterClient, Link, LinkError, Local,
+    MultimediaAuth, MultimediaAuthRequest, Origin, Request, Server, ServerConfig, ServerName,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,7 +23,7 @@ const LONG: Duration = Duration::from_secs(20);
 struct Echo(Arc<AtomicUsize>);
 
 impl Server for Echo {
-    fn handle(&mut self, request: Request) -> Answer {
+    fn handle(&self, _from: &Origin, request: Request, answer: AnswerWith) {
         self.0.fetch_add(1, Ordering::Relaxed);
         let Request::Mar(mar) = request else { panic!("only MAR here") };
         let vector = AuthVector {
@@ -33,7 +33,7 @@ impl Server for Echo {
             ck: Ck::from_bytes([4; 16]),
             ik: Ik::from_bytes([5; 16]),
         };
-        Answer::Maa(Ok(MultimediaAuth { vectors: vec![vector] }))
+        answer(Answer::Maa(Ok(MultimediaAuth { vectors: vec![vector] })));
     }
 }
 
@@ -80,7 +80,7 @@ async fn start_server(watchdog: Duration) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let handled = Arc::new(AtomicUsize::new(0));
-    let server = Arc::new(Mutex::new(Echo(Arc::clone(&handled))));
+    let server = Arc::new(Echo(Arc::clone(&handled)));
     let mut config = ServerConfig::new(origin("hss"));
     config.watchdog = watchdog;
     let (stop, stopped) = oneshot::channel();
@@ -105,7 +105,7 @@ async fn connected(config: ClientConfig) -> DiameterClient {
 
 #[test]
 fn local_link_answers_in_place() {
-    let link = Local::new(Arc::new(Mutex::new(Echo(Arc::default()))));
+    let link = Local::new(origin("scscf"), Arc::new(Echo(Arc::default())));
     let mut told = ask(&link, mar(7));
     assert_eq!(echoed(&told.try_recv().expect("before call returns")), 7);
 }

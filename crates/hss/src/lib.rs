@@ -16,7 +16,7 @@ mod store;
 mod subscriber;
 
 pub use config::HssConfig;
-pub use core::{Hss, Policy};
+pub use core::{Hss, Policy, Shared};
 pub use error::{HssError, RowError};
 pub use store::{FileStore, MemoryStore, SubscriberStore};
 pub use subscriber::{Subscriber, SubscriberImpu};

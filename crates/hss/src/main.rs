@@ -1,14 +1,14 @@
 //! The HSS daemon: reads the configuration and the subscribers, then answers Diameter peers.
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use aka::IndRange;
 use anyhow::Context;
 use clap::Parser;
 use cx::{Origin, ServerCapabilities, ServerConfig, VisitedNetwork};
 use hss::csv::Imported;
-use hss::{FileStore, Hss, HssConfig, Policy};
+use hss::{FileStore, Hss, HssConfig, Policy, Shared};
 use node::Shutdown;
 use node::daemon::Daemon;
 use tokio::net::TcpListener;
@@ -38,7 +38,7 @@ async fn prepare(config: HssConfig) -> anyhow::Result<Prepared> {
 async fn serve((config, policy, range, imported): Prepared, mut shutdown: Shutdown) -> anyhow::Result<()> {
     let store = FileStore::with(imported, &config.subscribers, range)?;
     let subscribers = store.len();
-    let server = Arc::new(Mutex::new(Hss::new(policy, store, node::seed()?)));
+    let server = Arc::new(Shared::new(Hss::new(policy, store, node::seed()?)));
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
     let origin = Origin { host: config.origin_host, realm: config.origin_realm };

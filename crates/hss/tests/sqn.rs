@@ -1,9 +1,13 @@
 //! The sequence numbers in the vectors that leave the HSS, as a card with its array of them sees them.
 
 use aka::{Algorithm, Amf, Impi, Impu, IndRange, Isim, IsimFailure, K, Opc, Sqn, SqnArray};
-use cx::{Answer, AuthScheme, MultimediaAuthRequest, Request, Server, ServerName};
+use cx::{Answer, AuthScheme, MultimediaAuthRequest, Request, ServerName};
 use hss::{Hss, MemoryStore, Policy, Subscriber, SubscriberImpu};
 use proptest::prelude::*;
+
+fn origin() -> cx::Origin {
+    cx::Origin { host: "scscf.home.example".into(), realm: "home.example".into() }
+}
 
 fn algorithm() -> Algorithm {
     Algorithm::milenage(K::from_bytes([0x11; 16]), Opc::from_bytes([0x22; 16]))
@@ -33,7 +37,7 @@ fn mar(items: u32) -> MultimediaAuthRequest {
 }
 
 fn vectors(hss: &mut Hss<MemoryStore>, mar: MultimediaAuthRequest) -> Vec<aka::AuthVector> {
-    match hss.handle(Request::Mar(mar)) {
+    match hss.answer(&origin(), Request::Mar(mar)) {
         Answer::Maa(Ok(answer)) => answer.vectors,
         other => panic!("no vectors: {other:?}"),
     }

@@ -1,11 +1,13 @@
 //! The in-process Cx link of a lab, with its cost and its trace.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cx::{Link, Local, Reply, Request, Server};
+use cx::{Link, Local, Origin, Reply, Request, Server};
 use node::wire;
+
+use crate::plan;
 
 /// A link of one CSCF. The HSS answers in the caller's thread, so its time is counted here and taken off there.
 pub(crate) struct MeteredLink {
@@ -19,20 +21,17 @@ pub(crate) struct MeteredLink {
 const SAMPLE: u64 = 15;
 
 impl MeteredLink {
-    pub(crate) fn new(caller: &'static str, server: Arc<Mutex<dyn Server>>) -> (Self, Spent) {
+    pub(crate) fn new(caller: &'static str, server: Arc<dyn Server>) -> (Self, Spent) {
         let spent = Arc::<AtomicU64>::default();
-        let link = Local::new(server);
+        let origin = Origin { host: caller.to_ascii_lowercase(), realm: plan::HOME_DOMAIN.into() };
+        let link = Local::new(origin, server);
         (Self { caller, link, calls: AtomicU64::new(0), spent: Arc::clone(&spent) }, Spent(spent))
     }
 }
 
 impl Link for MeteredLink {
     fn call(&self, request: Request, reply: Reply) {
-        let (asked, answered) = match &request {
-            Request::Uar(_) => ("UAR", "UAA"),
-            Request::Mar(_) => ("MAR", "MAA"),
-            Request::Sar(_) => ("SAR", "SAA"),
-        };
+        let (asked, answered) = (request.name(), request.answer_name());
         wire::asked(self.caller, "HSS", asked);
         if self.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE) {
             let started = Instant::now();

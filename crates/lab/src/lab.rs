@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, mpsc as blocking};
+use std::sync::{Arc, mpsc as blocking};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use cx::{Server, ServerName};
+use hss::Shared;
 use sec_agree::{Algorithms, Encapsulation, Policy, Spi};
 use sip::Timers;
 use tokio::sync::mpsc;
@@ -174,7 +175,7 @@ impl Lab {
         let network = if options.nat { Network::behind_nat()? } else { Network::new()? };
         let Network { ue, access, core, nat } = &network;
         let nat = nat.as_ref().map(|(inside, outside)| start_nat(inside, outside)).transpose()?;
-        let hss: Arc<Mutex<dyn Server>> = Arc::new(Mutex::new(cards::hss(options.seed, options.ues)?));
+        let hss: Arc<dyn Server> = Arc::new(Shared::new(cards::hss(options.seed, options.ues)?));
         let (scscf, scscf_spent) = start_scscf(core, &options, Arc::clone(&hss))?;
         let (icscf, icscf_spent) = start_icscf(core, hss)?;
         let pcscf = if options.p_cscf { Some(start_pcscf(access, &options)?) } else { None };
@@ -294,7 +295,7 @@ impl Drop for Lab {
     }
 }
 
-fn start_scscf(core: &Namespace, options: &Options, hss: Arc<Mutex<dyn Server>>) -> Result<(Role, Spent)> {
+fn start_scscf(core: &Namespace, options: &Options, hss: Arc<dyn Server>) -> Result<(Role, Spent)> {
     let (link, spent) = MeteredLink::new("S-CSCF", hss);
     let config = scscf::Config {
         trusted_peers: vec![plan::I_CSCF.ip(), plan::P_CSCF_MW.ip()],
@@ -314,7 +315,7 @@ fn start_scscf(core: &Namespace, options: &Options, hss: Arc<Mutex<dyn Server>>)
     Ok((Role::start("S-CSCF", core, start, scscf::shell::Shell::run)?, spent))
 }
 
-fn start_icscf(core: &Namespace, hss: Arc<Mutex<dyn Server>>) -> Result<(Role, Spent)> {
+fn start_icscf(core: &Namespace, hss: Arc<dyn Server>) -> Result<(Role, Spent)> {
     let (link, spent) = MeteredLink::new("I-CSCF", hss);
     let config = plan::icscf()?;
     let start = move || icscf::shell::Shell::start(config, Arc::new(link));

@@ -234,6 +234,7 @@ impl Scscf {
             server_name: self.config.server_name.clone(),
             assignment: kind,
             user_data_already_available: self.registrar.holds(impi, impu),
+            restoration: None,
         }
     }
 

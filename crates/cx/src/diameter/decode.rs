@@ -5,12 +5,16 @@ use aka::{AuthVector, Autn, Auts, Ck, Ik, Impi, Impu, Rand, Res};
 use super::dictionary::{self as d, Definition};
 use super::{Avp, Avps, Command, Header, Ids};
 use crate::{
-    Answer, AuthScheme, BaseCode, CxError, CxFailure, ExperimentalCode, FailedAvp, MultimediaAuth,
-    MultimediaAuthRequest, Request, ServerAssignment, ServerAssignmentRequest, ServerAssignmentType,
+    Answer, AuthScheme, BaseCode, CxError, CxFailure, ExperimentalCode, FailedAvp, LocationInfo,
+    LocationInfoRequest, MultimediaAuth, MultimediaAuthRequest, Origin, PushProfileRequest, ReasonCode,
+    RegistrationTermination, RegistrationTerminationRequest, Request, RestorationInfo, RestoredContact,
+    RestoredSubscription, ServerAssignment, ServerAssignmentRequest, ServerAssignmentType,
     ServerCapabilities, ServerName, UserAuthorization, UserAuthorizationRequest, UserAuthorizationType,
     UserData, VisitedNetwork,
 };
 
+/// A User-Authorization-Type that UAR and LIR share.
+const REGISTRATION_AND_CAPABILITIES: u32 = 2;
 /// More AVPs than any Cx message has: a bound on the work one message can cause.
 const MOST_AVPS: usize = 1024;
 
@@ -21,8 +25,8 @@ pub struct Incoming {
     pub session_id: String,
     /// As they stood in the request: they go back unchanged.
     pub proxy_info: Vec<u8>,
-    /// Origin-Host of the sender.
-    pub origin_host: String,
+    /// Origin-Host and Origin-Realm of the sender.
+    pub origin: Origin,
     pub request: Request,
 }
 
@@ -30,17 +34,22 @@ pub struct Incoming {
 pub fn request(header: &Header, avps: &[u8]) -> Result<Incoming, CxError> {
     let fields = Fields::read(avps)?;
     let session_id = fields.text(d::SESSION_ID)?.to_owned();
-    let origin_host = fields.text(d::ORIGIN_HOST)?.to_owned();
-    fields.text(d::ORIGIN_REALM)?;
+    let origin = Origin {
+        host: fields.text(d::ORIGIN_HOST)?.to_owned(),
+        realm: fields.text(d::ORIGIN_REALM)?.to_owned(),
+    };
     fields.text(d::DESTINATION_REALM)?;
     let request = match header.command {
         Command::UserAuthorization => Request::Uar(user_authorization_request(&fields)?),
-        Command::MultimediaAuth => Request::Mar(multimedia_auth_request(&fields)?),
         Command::ServerAssignment => Request::Sar(server_assignment_request(&fields)?),
+        Command::LocationInfo => Request::Lir(location_info_request(&fields)?),
+        Command::MultimediaAuth => Request::Mar(multimedia_auth_request(&fields)?),
+        Command::RegistrationTermination => Request::Rtr(registration_termination_request(&fields)?),
+        Command::PushProfile => Request::Ppr(push_profile_request(&fields)?),
         other => return Err(CxError::CommandUnsupported(other.code())),
     };
     let proxy_info = proxy_info(avps);
-    Ok(Incoming { ids: header.ids, session_id, proxy_info, origin_host, request })
+    Ok(Incoming { ids: header.ids, session_id, proxy_info, origin, request })
 }
 
 /// What a refusal can still repeat of a request that did not decode: Session-Id and Proxy-Info, where readable.
@@ -68,8 +77,14 @@ pub fn answer(header: &Header, avps: &[u8]) -> Result<Answer, CxError> {
     let outcome = outcome(&fields)?;
     Ok(match header.command {
         Command::UserAuthorization => Answer::Uaa(user_authorization(&fields, outcome)?),
-        Command::MultimediaAuth => Answer::Maa(multimedia_auth(&fields, outcome)?),
         Command::ServerAssignment => Answer::Saa(server_assignment(&fields, outcome)?),
+        Command::LocationInfo => Answer::Lia(location_info(&fields, outcome)?),
+        Command::MultimediaAuth => Answer::Maa(multimedia_auth(&fields, outcome)?),
+        Command::RegistrationTermination => Answer::Rta(registration_termination(&fields, outcome)?),
+        Command::PushProfile => Answer::Ppa(match outcome {
+            Outcome::Base(code) if code.is_success() => Ok(()),
+            failed => Err(failed.failure(&fields)?),
+        }),
         other => return Err(CxError::CommandUnsupported(other.code())),
     })
 }
@@ -166,6 +181,109 @@ fn server_assignment_request(fields: &Fields<'_>) -> Result<ServerAssignmentRequ
             1 => true,
             _ => return Err(wrong(available)),
         },
+        restoration: fields.optional(d::SCSCF_RESTORATION_INFO)?.map(restoration_info).transpose()?,
+    })
+}
+
+fn restoration_info(avp: Avp<'_>) -> Result<RestorationInfo, CxError> {
+    let group = Fields::read(avp.data)?;
+    Ok(RestorationInfo {
+        impi: group.impi()?,
+        contacts: group.all(d::RESTORATION_INFO).map(restored_contact).collect::<Result<_, _>>()?,
+    })
+}
+
+fn restored_contact(avp: Avp<'_>) -> Result<RestoredContact, CxError> {
+    let group = Fields::read(avp.data)?;
+    let subscription = |definition| group.optional(definition)?.map(restored_subscription).transpose();
+    Ok(RestoredContact {
+        path: group.text(d::PATH)?.to_owned(),
+        contact: group.text(d::CONTACT)?.to_owned(),
+        initial_cseq: group.optional(d::INITIAL_CSEQ_SEQUENCE_NUMBER)?.map(number).transpose()?,
+        call_id: group.optional(d::CALL_ID_SIP_HEADER)?.map(text).transpose()?.map(str::to_owned),
+        subscription: subscription(d::SUBSCRIPTION_INFO)?,
+        p_cscf_subscription: subscription(d::P_CSCF_SUBSCRIPTION_INFO)?,
+    })
+}
+
+fn restored_subscription(avp: Avp<'_>) -> Result<RestoredSubscription, CxError> {
+    let group = Fields::read(avp.data)?;
+    let text = |definition| group.text(definition).map(str::to_owned);
+    Ok(RestoredSubscription {
+        call_id: text(d::CALL_ID_SIP_HEADER)?,
+        from: text(d::FROM_SIP_HEADER)?,
+        to: text(d::TO_SIP_HEADER)?,
+        record_route: text(d::RECORD_ROUTE)?,
+        contact: text(d::CONTACT)?,
+    })
+}
+
+fn location_info_request(fields: &Fields<'_>) -> Result<LocationInfoRequest, CxError> {
+    let originating = match fields.optional(d::ORIGINATING_REQUEST)? {
+        None => false,
+        Some(avp) if number(avp)? == 0 => true,
+        Some(avp) => return Err(wrong(avp)),
+    };
+    let kind = fields.optional(d::USER_AUTHORIZATION_TYPE)?.map(number).transpose()?;
+    Ok(LocationInfoRequest {
+        impu: impu(fields.one(d::PUBLIC_IDENTITY)?)?,
+        originating,
+        capabilities: kind == Some(REGISTRATION_AND_CAPABILITIES),
+    })
+}
+
+fn registration_termination_request(fields: &Fields<'_>) -> Result<RegistrationTerminationRequest, CxError> {
+    let reason = Fields::read(fields.one(d::DEREGISTRATION_REASON)?.data)?;
+    let code = reason.one(d::REASON_CODE)?;
+    Ok(RegistrationTerminationRequest {
+        impi: fields.impi()?,
+        impus: fields.all(d::PUBLIC_IDENTITY).map(impu).collect::<Result<_, _>>()?,
+        associated: associated_identities(fields)?,
+        reason: ReasonCode::from_code(number(code)?).ok_or_else(|| wrong(code))?,
+        info: reason.optional(d::REASON_INFO)?.map(text).transpose()?.map(Into::into),
+    })
+}
+
+fn associated_identities(fields: &Fields<'_>) -> Result<Vec<Impi>, CxError> {
+    let Some(avp) = fields.optional(d::ASSOCIATED_IDENTITIES)? else { return Ok(Vec::new()) };
+    Fields::read(avp.data)?.all(d::USER_NAME).map(impi).collect()
+}
+
+fn push_profile_request(fields: &Fields<'_>) -> Result<PushProfileRequest, CxError> {
+    Ok(PushProfileRequest { impi: fields.impi()?, user_data: user_data(fields)? })
+}
+
+fn user_data(fields: &Fields<'_>) -> Result<Option<UserData>, CxError> {
+    fields.optional(d::USER_DATA)?.map(|avp| UserData::from_xml(avp.data)).transpose()
+}
+
+fn location_info(fields: &Fields<'_>, outcome: Outcome) -> Result<Result<LocationInfo, CxFailure>, CxError> {
+    let capabilities = || server_capabilities(fields);
+    Ok(Ok(match outcome {
+        Outcome::Cx(ExperimentalCode::UnregisteredService) => {
+            // With a name where the HSS has one for the unregistered state.
+            match fields.optional(d::SERVER_NAME)? {
+                Some(avp) => LocationInfo::Served { server_name: server_name(avp)? },
+                None => LocationInfo::UnregisteredService { capabilities: capabilities()? },
+            }
+        }
+        Outcome::Base(code) if code.is_success() => match fields.optional(d::SERVER_NAME)? {
+            Some(avp) => LocationInfo::Served { server_name: server_name(avp)? },
+            None => LocationInfo::Capabilities { capabilities: capabilities()? },
+        },
+        failed => return Ok(Err(failed.failure(fields)?)),
+    }))
+}
+
+fn registration_termination(
+    fields: &Fields<'_>,
+    outcome: Outcome,
+) -> Result<Result<RegistrationTermination, CxFailure>, CxError> {
+    Ok(match outcome {
+        Outcome::Base(code) if code.is_success() => {
+            Ok(RegistrationTermination { associated: associated_identities(fields)? })
+        }
+        failed => Err(failed.failure(fields)?),
     })
 }
 
@@ -251,8 +369,9 @@ fn server_assignment(
     };
     Ok(Ok(ServerAssignment {
         impi: fields.optional(d::USER_NAME)?.map(impi).transpose()?,
-        user_data: fields.optional(d::USER_DATA)?.map(|avp| UserData::from_xml(avp.data)).transpose()?,
+        user_data: user_data(fields)?,
         server_name_not_stored,
+        restoration: fields.all(d::SCSCF_RESTORATION_INFO).map(restoration_info).collect::<Result<_, _>>()?,
     }))
 }
 

@@ -78,6 +78,9 @@ dictionary! {
     SIP_AUTH_DATA_ITEM 612 tgpp m "SIP-Auth-Data-Item";
     SIP_ITEM_NUMBER 613 tgpp m "SIP-Item-Number";
     SERVER_ASSIGNMENT_TYPE 614 tgpp m "Server-Assignment-Type";
+    DEREGISTRATION_REASON 615 tgpp m "Deregistration-Reason";
+    REASON_CODE 616 tgpp m "Reason-Code";
+    REASON_INFO 617 tgpp m "Reason-Info";
     CHARGING_INFORMATION 618 tgpp m "Charging-Information";
     PRIMARY_CHARGING_COLLECTION_FUNCTION_NAME 621 tgpp m "Primary-Charging-Collection-Function-Name";
     USER_AUTHORIZATION_TYPE 623 tgpp m "User-Authorization-Type";
@@ -88,11 +91,24 @@ dictionary! {
     FEATURE_LIST_ID 629 tgpp o "Feature-List-ID";
     FEATURE_LIST 630 tgpp o "Feature-List";
     ASSOCIATED_IDENTITIES 632 tgpp o "Associated-Identities";
+    ORIGINATING_REQUEST 633 tgpp m "Originating-Request";
     WILDCARDED_PUBLIC_IDENTITY 634 tgpp o "Wildcarded-Public-Identity";
     UAR_FLAGS 637 tgpp o "UAR-Flags";
     LOOSE_ROUTE_INDICATION 638 tgpp o "Loose-Route-Indication";
     SCSCF_RESTORATION_INFO 639 tgpp o "SCSCF-Restoration-Info";
+    PATH 640 tgpp o "Path";
+    CONTACT 641 tgpp o "Contact";
+    SUBSCRIPTION_INFO 642 tgpp o "Subscription-Info";
+    CALL_ID_SIP_HEADER 643 tgpp o "Call-ID-SIP-Header";
+    FROM_SIP_HEADER 644 tgpp o "From-SIP-Header";
+    TO_SIP_HEADER 645 tgpp o "To-SIP-Header";
+    RECORD_ROUTE 646 tgpp o "Record-Route";
     MULTIPLE_REGISTRATION_INDICATION 648 tgpp o "Multiple-Registration-Indication";
+    RESTORATION_INFO 649 tgpp o "Restoration-Info";
     SESSION_PRIORITY 650 tgpp o "Session-Priority";
+    IDENTITY_WITH_EMERGENCY_REGISTRATION 651 tgpp o "Identity-with-Emergency-Registration";
+    LIA_FLAGS 653 tgpp o "LIA-Flags";
+    INITIAL_CSEQ_SEQUENCE_NUMBER 654 tgpp o "Initial-CSeq-Sequence-Number";
     SAR_FLAGS 655 tgpp o "SAR-Flags";
+    P_CSCF_SUBSCRIPTION_INFO 660 tgpp o "P-CSCF-Subscription-Info";
 }

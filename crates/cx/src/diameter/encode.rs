@@ -1,16 +1,22 @@
 //! Requests and answers to octets.
 
+use aka::Impi;
+
 use super::avp::{Wire, Writer};
 use super::dictionary as d;
 use super::{Application, Command, Header, Ids};
 use crate::{
-    Answer, AuthScheme, BaseCode, CxError, CxFailure, ExperimentalCode, FailedAvp, MultimediaAuth,
-    MultimediaAuthRequest, Origin, Request, ServerAssignment, ServerAssignmentRequest, ServerCapabilities,
-    UserAuthorization, UserAuthorizationRequest, UserAuthorizationType, UserData,
+    Answer, AuthScheme, BaseCode, CxError, CxFailure, ExperimentalCode, FailedAvp, LocationInfo,
+    LocationInfoRequest, MultimediaAuth, MultimediaAuthRequest, Origin, PushProfileRequest,
+    RegistrationTerminationRequest, Request, RestorationInfo, RestoredContact, ServerAssignment,
+    ServerAssignmentRequest, ServerCapabilities, UserAuthorization, UserAuthorizationRequest,
+    UserAuthorizationType, UserData,
 };
 
 /// NO_STATE_MAINTAINED.
 const NO_STATE: u32 = 1;
+/// A User-Authorization-Type that UAR and LIR share.
+const REGISTRATION_AND_CAPABILITIES: u32 = 2;
 
 /// What surrounds a request.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +43,11 @@ impl Request {
     pub const fn command(&self) -> Command {
         match self {
             Self::Uar(_) => Command::UserAuthorization,
-            Self::Mar(_) => Command::MultimediaAuth,
             Self::Sar(_) => Command::ServerAssignment,
+            Self::Lir(_) => Command::LocationInfo,
+            Self::Mar(_) => Command::MultimediaAuth,
+            Self::Rtr(_) => Command::RegistrationTermination,
+            Self::Ppr(_) => Command::PushProfile,
         }
     }
 }
@@ -47,8 +56,11 @@ impl Answer {
     pub const fn command(&self) -> Command {
         match self {
             Self::Uaa(_) => Command::UserAuthorization,
-            Self::Maa(_) => Command::MultimediaAuth,
             Self::Saa(_) => Command::ServerAssignment,
+            Self::Lia(_) => Command::LocationInfo,
+            Self::Maa(_) => Command::MultimediaAuth,
+            Self::Rta(_) => Command::RegistrationTermination,
+            Self::Ppa(_) => Command::PushProfile,
         }
     }
 }
@@ -72,8 +84,11 @@ pub fn request(request: &Request, context: &RequestContext<'_>) -> Result<Wire, 
     }
     match request {
         Request::Uar(uar) => user_authorization_request(&mut writer, uar),
-        Request::Mar(mar) => multimedia_auth_request(&mut writer, mar),
         Request::Sar(sar) => server_assignment_request(&mut writer, sar),
+        Request::Lir(lir) => location_info_request(&mut writer, lir),
+        Request::Mar(mar) => multimedia_auth_request(&mut writer, mar),
+        Request::Rtr(rtr) => registration_termination_request(&mut writer, rtr),
+        Request::Ppr(ppr) => push_profile_request(&mut writer, ppr)?,
     }
     writer.finish()
 }
@@ -82,23 +97,25 @@ pub fn answer(answer: &Answer, context: &AnswerContext<'_>) -> Result<Wire, CxEr
     // Room for every vector in one allocation: a buffer that grows leaves keys behind.
     let vectors = if let Answer::Maa(Ok(maa)) = answer { maa.vectors.len() } else { 0 };
     let code = match answer {
-        Answer::Uaa(Err(failure)) | Answer::Maa(Err(failure)) | Answer::Saa(Err(failure)) => {
-            failure_code(failure)
-        }
         Answer::Uaa(Ok(uaa)) => user_authorization_code(uaa),
-        Answer::Maa(Ok(_)) => Code::Base(BaseCode::Success),
         Answer::Saa(Ok(saa)) if saa.server_name_not_stored => {
             Code::Experimental(ExperimentalCode::ServerNameNotStored)
         }
-        Answer::Saa(Ok(_)) => Code::Base(BaseCode::Success),
+        Answer::Lia(Ok(LocationInfo::UnregisteredService { .. })) => {
+            Code::Experimental(ExperimentalCode::UnregisteredService)
+        }
+        answer => answer.failure().map_or(Code::Base(BaseCode::Success), failure_code),
     };
     let mut writer = start_answer(answer.command(), context, code, 1024 + 256 * vectors);
     match answer {
         Answer::Uaa(Ok(uaa)) => user_authorization(&mut writer, uaa),
-        Answer::Maa(Ok(maa)) => multimedia_auth(&mut writer, maa),
         Answer::Saa(Ok(saa)) => server_assignment(&mut writer, saa)?,
-        Answer::Uaa(Err(failure)) | Answer::Maa(Err(failure)) | Answer::Saa(Err(failure)) => {
-            if let CxFailure::AlreadyRegistered { server_name } = failure {
+        Answer::Lia(Ok(lia)) => location_info(&mut writer, lia),
+        Answer::Maa(Ok(maa)) => multimedia_auth(&mut writer, maa),
+        Answer::Rta(Ok(rta)) => associated_identities(&mut writer, &rta.associated),
+        Answer::Ppa(Ok(())) => {}
+        answer => {
+            if let Some(CxFailure::AlreadyRegistered { server_name }) = answer.failure() {
                 writer.text(d::SERVER_NAME, server_name.as_str());
             }
         }
@@ -183,7 +200,7 @@ fn user_authorization_request(writer: &mut Writer, uar: &UserAuthorizationReques
         match uar.kind {
             UserAuthorizationType::Registration => 0,
             UserAuthorizationType::DeRegistration => 1,
-            UserAuthorizationType::RegistrationAndCapabilities => 2,
+            UserAuthorizationType::RegistrationAndCapabilities => REGISTRATION_AND_CAPABILITIES,
         },
     );
     if uar.emergency {
@@ -268,18 +285,106 @@ fn server_assignment_request(writer: &mut Writer, sar: &ServerAssignmentRequest)
     writer.text(d::SERVER_NAME, sar.server_name.as_str());
     writer.number(d::SERVER_ASSIGNMENT_TYPE, sar.assignment.code());
     writer.number(d::USER_DATA_ALREADY_AVAILABLE, u32::from(sar.user_data_already_available));
+    sar.restoration.iter().for_each(|info| restoration_info(writer, info));
 }
 
 fn server_assignment(writer: &mut Writer, saa: &ServerAssignment) -> Result<(), CxError> {
     if let Some(impi) = &saa.impi {
         writer.text(d::USER_NAME, impi.as_str());
     }
-    if let Some(user_data) = &saa.user_data {
-        let xml = user_data.to_xml();
-        if xml.len() > UserData::LARGEST {
-            return Err(CxError::UserDataTooLarge);
-        }
-        writer.octets(d::USER_DATA, &xml);
+    if let Some(profile) = &saa.user_data {
+        user_data(writer, profile)?;
     }
+    saa.restoration.iter().for_each(|info| restoration_info(writer, info));
     Ok(())
+}
+
+fn user_data(writer: &mut Writer, profile: &UserData) -> Result<(), CxError> {
+    let xml = profile.to_xml();
+    if xml.len() > UserData::LARGEST {
+        return Err(CxError::UserDataTooLarge);
+    }
+    writer.octets(d::USER_DATA, &xml);
+    Ok(())
+}
+
+fn restoration_info(writer: &mut Writer, info: &RestorationInfo) {
+    writer.group(d::SCSCF_RESTORATION_INFO, |group| {
+        group.text(d::USER_NAME, info.impi.as_str());
+        for contact in &info.contacts {
+            group.group(d::RESTORATION_INFO, |group| restored_contact(group, contact));
+        }
+    });
+}
+
+fn restored_contact(group: &mut Writer, contact: &RestoredContact) {
+    group.text(d::PATH, &contact.path);
+    group.text(d::CONTACT, &contact.contact);
+    if let Some(cseq) = contact.initial_cseq {
+        group.number(d::INITIAL_CSEQ_SEQUENCE_NUMBER, cseq);
+    }
+    if let Some(call_id) = &contact.call_id {
+        group.text(d::CALL_ID_SIP_HEADER, call_id);
+    }
+    let subscriptions = [
+        (d::SUBSCRIPTION_INFO, &contact.subscription),
+        (d::P_CSCF_SUBSCRIPTION_INFO, &contact.p_cscf_subscription),
+    ];
+    for (definition, subscription) in subscriptions {
+        let Some(subscription) = subscription else { continue };
+        group.group(definition, |group| {
+            group.text(d::CALL_ID_SIP_HEADER, &subscription.call_id);
+            group.text(d::FROM_SIP_HEADER, &subscription.from);
+            group.text(d::TO_SIP_HEADER, &subscription.to);
+            group.text(d::RECORD_ROUTE, &subscription.record_route);
+            group.text(d::CONTACT, &subscription.contact);
+        });
+    }
+}
+
+fn location_info_request(writer: &mut Writer, lir: &LocationInfoRequest) {
+    if lir.originating {
+        writer.number(d::ORIGINATING_REQUEST, 0);
+    }
+    writer.text(d::PUBLIC_IDENTITY, lir.impu.as_str());
+    if lir.capabilities {
+        writer.number(d::USER_AUTHORIZATION_TYPE, REGISTRATION_AND_CAPABILITIES);
+    }
+}
+
+fn location_info(writer: &mut Writer, lia: &LocationInfo) {
+    match lia {
+        LocationInfo::Served { server_name } => writer.text(d::SERVER_NAME, server_name.as_str()),
+        LocationInfo::Capabilities { capabilities } | LocationInfo::UnregisteredService { capabilities } => {
+            server_capabilities(writer, capabilities);
+        }
+    }
+}
+
+fn registration_termination_request(writer: &mut Writer, rtr: &RegistrationTerminationRequest) {
+    writer.text(d::USER_NAME, rtr.impi.as_str());
+    associated_identities(writer, &rtr.associated);
+    rtr.impus.iter().for_each(|impu| writer.text(d::PUBLIC_IDENTITY, impu.as_str()));
+    writer.group(d::DEREGISTRATION_REASON, |group| {
+        group.number(d::REASON_CODE, rtr.reason.code());
+        if let Some(info) = &rtr.info {
+            group.text(d::REASON_INFO, info);
+        }
+    });
+}
+
+fn associated_identities(writer: &mut Writer, impis: &[Impi]) {
+    if !impis.is_empty() {
+        writer.group(d::ASSOCIATED_IDENTITIES, |group| {
+            impis.iter().for_each(|impi| group.text(d::USER_NAME, impi.as_str()));
+        });
+    }
+}
+
+fn push_profile_request(writer: &mut Writer, ppr: &PushProfileRequest) -> Result<(), CxError> {
+    writer.text(d::USER_NAME, ppr.impi.as_str());
+    match &ppr.user_data {
+        Some(profile) => user_data(writer, profile),
+        None => Ok(()),
+    }
 }

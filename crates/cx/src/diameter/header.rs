@@ -13,7 +13,10 @@ pub enum Command {
     DisconnectPeer,
     UserAuthorization,
     ServerAssignment,
+    LocationInfo,
     MultimediaAuth,
+    RegistrationTermination,
+    PushProfile,
     Other(u32),
 }
 
@@ -25,7 +28,10 @@ impl Command {
             282 => Self::DisconnectPeer,
             300 => Self::UserAuthorization,
             301 => Self::ServerAssignment,
+            302 => Self::LocationInfo,
             303 => Self::MultimediaAuth,
+            304 => Self::RegistrationTermination,
+            305 => Self::PushProfile,
             other => Self::Other(other),
         }
     }
@@ -37,7 +43,10 @@ impl Command {
             Self::DisconnectPeer => 282,
             Self::UserAuthorization => 300,
             Self::ServerAssignment => 301,
+            Self::LocationInfo => 302,
             Self::MultimediaAuth => 303,
+            Self::RegistrationTermination => 304,
+            Self::PushProfile => 305,
             Self::Other(code) => code,
         }
     }

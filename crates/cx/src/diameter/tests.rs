@@ -308,6 +308,7 @@ fn too_long_messages_are_not_written() {
         server_name: scscf(),
         assignment: ServerAssignmentType::UserDeregistration,
         user_data_already_available: false,
+        restoration: None,
     });
     let origin = origin();
     let context = RequestContext {
@@ -366,6 +367,7 @@ fn any_request() -> impl Strategy<Value = Request> {
                 server_name,
                 assignment: ServerAssignmentType::from_code(assignment).unwrap(),
                 user_data_already_available: available,
+                restoration: None,
             })
         });
     prop_oneof![uar, mar, sar]
@@ -412,6 +414,7 @@ fn any_answer() -> impl Strategy<Value = Answer> {
                 }],
             }),
             server_name_not_stored,
+            restoration: Vec::new(),
         });
     prop_oneof![
         uaa.prop_map(|uaa| Answer::Uaa(Ok(uaa))),
@@ -431,7 +434,7 @@ proptest! {
         let incoming = decode_request(wire.as_bytes()).unwrap();
         prop_assert_eq!(incoming.request, request);
         prop_assert_eq!(incoming.ids, IDS);
-        prop_assert_eq!(incoming.origin_host, "scscf.home.example");
+        prop_assert_eq!(incoming.origin.host, "scscf.home.example");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The server end: accepts peers and answers them out of one [`Server`].
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -13,7 +13,7 @@ use super::ServerConfig;
 use super::base::{self, Cause};
 use super::connection::{Connection, Counter, End, Watchdog};
 use crate::diameter::{Application, Command, Header, Ids, Wire, decode, encode};
-use crate::{Answer, BaseCode, CxError, Request, Server};
+use crate::{BaseCode, CxError, Server};
 
 /// A peer that has not introduced itself by then is turned away.
 const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,11 +21,11 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Answers every peer of `listener` until `shutdown` ends, then says goodbye to them.
 ///
-/// One request at a time reaches `server`, in the order they came in.
+/// One request of a peer at a time reaches `server`, in the order they came in.
 pub async fn serve(
     listener: TcpListener,
     config: ServerConfig,
-    server: Arc<Mutex<dyn Server>>,
+    server: Arc<dyn Server>,
     shutdown: impl Future<Output = ()>,
 ) {
     let config = Arc::new(config);
@@ -64,7 +64,7 @@ pub async fn serve(
 
 struct Peer {
     config: Arc<ServerConfig>,
-    server: Arc<Mutex<dyn Server>>,
+    server: Arc<dyn Server>,
     stopping: watch::Receiver<bool>,
     remote: SocketAddr,
     counter: Counter,
@@ -152,8 +152,11 @@ impl Peer {
             }
             (
                 Application::Cx,
-                Command::UserAuthorization | Command::MultimediaAuth | Command::ServerAssignment,
-            ) => connection.send(self.answer(&header, avps)?).await,
+                Command::UserAuthorization
+                | Command::ServerAssignment
+                | Command::LocationInfo
+                | Command::MultimediaAuth,
+            ) => connection.send(self.answer(&header, avps).await?).await,
             (Application::Other(id), _) => {
                 self.refuse(connection, &header, avps, &CxError::ApplicationUnsupported(id)).await
             }
@@ -175,14 +178,15 @@ impl Peer {
         connection.send(base::protocol_error(header, &session_id, &self.config.origin, error)?).await
     }
 
-    fn answer(&self, header: &Header, avps: &[u8]) -> Result<Wire, CxError> {
+    async fn answer(&self, header: &Header, avps: &[u8]) -> Result<Wire, CxError> {
         match decode::request(header, avps) {
             Ok(incoming) => {
-                let decode::Incoming { ids, session_id, proxy_info, request, .. } = incoming;
-                let unable = unable_to_comply(&request);
-                // A server that panicked once still answers the next user.
-                let answer = self.server.lock().unwrap_or_else(PoisonError::into_inner).handle(request);
+                let decode::Incoming { ids, session_id, proxy_info, origin, request } = incoming;
+                let unable = request.refused(BaseCode::UnableToComply);
+                let (tell, told) = oneshot::channel();
+                self.server.handle(&origin, request, Box::new(move |answer| drop(tell.send(answer))));
                 let context = self.context(ids, &session_id, &proxy_info);
+                let Ok(answer) = told.await else { return encode::answer(&unable, &context) };
                 encode::answer(&answer, &context).or_else(|error| {
                     tracing::error!(%error, "an answer does not fit a message");
                     encode::answer(&unable, &context)
@@ -224,13 +228,4 @@ impl Peer {
 /// A sender that is gone means stopping as well.
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
-}
-
-fn unable_to_comply(request: &Request) -> Answer {
-    let failure = BaseCode::UnableToComply.into();
-    match request {
-        Request::Uar(_) => Answer::Uaa(Err(failure)),
-        Request::Mar(_) => Answer::Maa(Err(failure)),
-        Request::Sar(_) => Answer::Saa(Err(failure)),
-    }
 }

@@ -3,13 +3,14 @@
 mod state;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aka::{Impi, Impu, Rand};
 use cx::{
-    Answer, AuthScheme, BaseCode, CxFailure, ExperimentalCode, MultimediaAuth, MultimediaAuthRequest,
-    Request, Server, ServerAssignment, ServerAssignmentRequest, ServerAssignmentType, ServerCapabilities,
-    UserAuthorization, UserAuthorizationRequest, UserAuthorizationType, VisitedNetwork,
+    Answer, AnswerWith, AuthScheme, BaseCode, CxFailure, ExperimentalCode, MultimediaAuth,
+    MultimediaAuthRequest, Origin, Request, Server, ServerAssignment, ServerAssignmentRequest,
+    ServerAssignmentType, ServerCapabilities, UserAuthorization, UserAuthorizationRequest,
+    UserAuthorizationType, VisitedNetwork,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -55,13 +56,26 @@ impl<S> std::fmt::Debug for Hss<S> {
     }
 }
 
-impl<S: SubscriberStore> Server for Hss<S> {
-    fn handle(&mut self, request: Request) -> Answer {
-        match request {
-            Request::Uar(uar) => Answer::Uaa(self.authorize(&uar)),
-            Request::Mar(mar) => Answer::Maa(self.authenticate(&mar)),
-            Request::Sar(sar) => Answer::Saa(self.assign(&sar)),
-        }
+/// An HSS that several callers share.
+pub struct Shared<S>(Mutex<Hss<S>>);
+
+impl<S> std::fmt::Debug for Shared<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl<S: SubscriberStore> Shared<S> {
+    pub fn new(hss: Hss<S>) -> Self {
+        Self(Mutex::new(hss))
+    }
+}
+
+impl<S: SubscriberStore> Server for Shared<S> {
+    fn handle(&self, from: &Origin, request: Request, answer: AnswerWith) {
+        // A server that panicked once still answers the next user.
+        let answered = self.0.lock().unwrap_or_else(PoisonError::into_inner).answer(from, request);
+        answer(answered);
     }
 }
 
@@ -69,6 +83,17 @@ impl<S: SubscriberStore> Hss<S> {
     /// `seed` makes the RANDs: it must be unpredictable and never used before.
     pub fn new(policy: Policy, store: S, seed: [u8; 32]) -> Self {
         Self { policy, store, registrations: Registrations::default(), random: ChaCha20Rng::from_seed(seed) }
+    }
+
+    pub fn answer(&mut self, _from: &Origin, request: Request) -> Answer {
+        match request {
+            Request::Uar(uar) => Answer::Uaa(self.authorize(&uar)),
+            Request::Mar(mar) => Answer::Maa(self.authenticate(&mar)),
+            Request::Sar(sar) => Answer::Saa(self.assign(&sar)),
+            Request::Lir(_) | Request::Rtr(_) | Request::Ppr(_) => {
+                request.refused(BaseCode::CommandUnsupported)
+            }
+        }
     }
 
     //= TS 29.228 6.1.1.1

@@ -88,6 +88,7 @@ fn sar(user: &str, public: &str, server: &str, assignment: ServerAssignmentType)
         server_name: name(server),
         assignment,
         user_data_already_available: false,
+        restoration: None,
     }
 }
 
@@ -490,9 +491,10 @@ fn cx_16_a_shared_identity_stays_registered_until_both_leave() {
 #[test]
 fn answers_are_of_the_kind_asked_for() {
     let mut hss = hss();
-    assert!(matches!(hss.handle(Request::Uar(uar("a", "a", REGISTRATION))), Answer::Uaa(Ok(_))));
-    assert!(matches!(hss.handle(Request::Mar(mar("a", "a", SCSCF))), Answer::Maa(Ok(_))));
+    let from = Origin { host: "scscf".into(), realm: "home.example".into() };
+    assert!(matches!(hss.answer(&from, Request::Uar(uar("a", "a", REGISTRATION))), Answer::Uaa(Ok(_))));
+    assert!(matches!(hss.answer(&from, Request::Mar(mar("a", "a", SCSCF))), Answer::Maa(Ok(_))));
     let request = sar("a", "a", SCSCF, ServerAssignmentType::Registration);
-    assert!(matches!(hss.handle(Request::Sar(request)), Answer::Saa(Ok(_))));
+    assert!(matches!(hss.answer(&from, Request::Sar(request)), Answer::Saa(Ok(_))));
     assert!(!format!("{hss:?}").contains("ChaCha"));
 }

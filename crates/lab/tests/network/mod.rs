@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ::pcscf::core as p;
 use ::ue::core as u;
-use cx::{LinkError, Server};
+use cx::LinkError;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sec_agree::{Associations, SaSet};
@@ -421,12 +421,8 @@ impl Network {
     }
 
     fn ask(&mut self, caller: &str, request: cx::Request) -> Result<cx::Answer, LinkError> {
-        let name = match &request {
-            cx::Request::Uar(_) => "UAR",
-            cx::Request::Mar(_) => "MAR",
-            cx::Request::Sar(_) => "SAR",
-        };
-        self.trace.push(format!("{caller} {name}"));
-        self.cx_failure.map_or_else(|| Ok(self.hss.handle(request)), Err)
+        self.trace.push(format!("{caller} {}", request.name()));
+        let from = cx::Origin { host: caller.to_ascii_lowercase(), realm: ::lab::plan::HOME_DOMAIN.into() };
+        self.cx_failure.map_or_else(|| Ok(self.hss.answer(&from, request)), Err)
     }
 }

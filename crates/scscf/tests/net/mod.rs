@@ -66,9 +66,7 @@ impl Hss {
             return Err(LinkError::NotConnected);
         }
         Ok(match (request, self.failure.clone()) {
-            (Request::Uar(_), _) => panic!("an S-CSCF sends no UAR"),
-            (Request::Mar(_), Some(failure)) => Answer::Maa(Err(failure)),
-            (Request::Sar(_), Some(failure)) => Answer::Saa(Err(failure)),
+            (request, Some(failure)) => request.refused(failure),
             (Request::Mar(mar), None) => {
                 if let Some((rand, auts)) = &mar.resync {
                     match self.algorithm.resynchronise(rand, auts) {
@@ -93,6 +91,7 @@ impl Hss {
                 let user_data = Some(UserData { private_id: Impi::new(IMPI).unwrap(), profiles });
                 Answer::Saa(Ok(ServerAssignment { user_data, ..ServerAssignment::default() }))
             }
+            (other, None) => panic!("an S-CSCF sends no {}", other.name()),
         })
     }
 }
@@ -383,14 +382,13 @@ pub(crate) fn lines(message: &Message, name: Name) -> Vec<&str> {
 
 fn name(request: &Request) -> String {
     match request {
-        Request::Uar(_) => "UAR".into(),
         Request::Mar(mar) if mar.resync.is_some() => "MAR+AUTS".into(),
-        Request::Mar(_) => "MAR".into(),
         Request::Sar(sar) => {
             let one = sar.assignment.takes_one_identity();
             assert!(!one || sar.impus.len() == 1, "one identity");
             assert_ne!(sar.assignment, ServerAssignmentType::NoAssignment);
             format!("{:?}", sar.assignment)
         }
+        other => other.name().into(),
     }
 }

@@ -1,26 +1,93 @@
 //! The Cx operations as types. Full names as in TS 29.229; the enums carry the three-letter command names.
 
+mod initiated;
+mod location;
+mod restoration;
+
 use std::fmt;
 use std::sync::Arc;
 
 use aka::{AuthVector, Auts, Impi, Impu, Rand};
 
+pub use initiated::{
+    PushProfileRequest, ReasonCode, RegistrationTermination, RegistrationTerminationRequest,
+};
+pub use location::{LocationInfo, LocationInfoRequest};
+pub use restoration::{RestorationInfo, RestoredContact, RestoredSubscription};
+
 use crate::{CxError, CxFailure, UserData};
 
-/// What an I-CSCF or S-CSCF asks.
+/// What one end asks: the first four an I-CSCF or S-CSCF, the last two the HSS.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
     Uar(UserAuthorizationRequest),
-    Mar(MultimediaAuthRequest),
     Sar(ServerAssignmentRequest),
+    Lir(LocationInfoRequest),
+    Mar(MultimediaAuthRequest),
+    Rtr(RegistrationTerminationRequest),
+    Ppr(PushProfileRequest),
 }
 
-/// What the HSS answers, in the same order.
+/// What the other end answers, in the same order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     Uaa(Result<UserAuthorization, CxFailure>),
-    Maa(Result<MultimediaAuth, CxFailure>),
     Saa(Result<ServerAssignment, CxFailure>),
+    Lia(Result<LocationInfo, CxFailure>),
+    Maa(Result<MultimediaAuth, CxFailure>),
+    Rta(Result<RegistrationTermination, CxFailure>),
+    Ppa(Result<(), CxFailure>),
+}
+
+impl Request {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Uar(_) => "UAR",
+            Self::Sar(_) => "SAR",
+            Self::Lir(_) => "LIR",
+            Self::Mar(_) => "MAR",
+            Self::Rtr(_) => "RTR",
+            Self::Ppr(_) => "PPR",
+        }
+    }
+
+    pub const fn answer_name(&self) -> &'static str {
+        match self {
+            Self::Uar(_) => "UAA",
+            Self::Sar(_) => "SAA",
+            Self::Lir(_) => "LIA",
+            Self::Mar(_) => "MAA",
+            Self::Rtr(_) => "RTA",
+            Self::Ppr(_) => "PPA",
+        }
+    }
+
+    /// The answer that says no.
+    pub fn refused(&self, failure: impl Into<CxFailure>) -> Answer {
+        let failure = failure.into();
+        match self {
+            Self::Uar(_) => Answer::Uaa(Err(failure)),
+            Self::Sar(_) => Answer::Saa(Err(failure)),
+            Self::Lir(_) => Answer::Lia(Err(failure)),
+            Self::Mar(_) => Answer::Maa(Err(failure)),
+            Self::Rtr(_) => Answer::Rta(Err(failure)),
+            Self::Ppr(_) => Answer::Ppa(Err(failure)),
+        }
+    }
+}
+
+impl Answer {
+    /// Why the answer is no.
+    pub fn failure(&self) -> Option<&CxFailure> {
+        match self {
+            Self::Uaa(answer) => answer.as_ref().err(),
+            Self::Saa(answer) => answer.as_ref().err(),
+            Self::Lia(answer) => answer.as_ref().err(),
+            Self::Maa(answer) => answer.as_ref().err(),
+            Self::Rta(answer) => answer.as_ref().err(),
+            Self::Ppa(answer) => answer.as_ref().err(),
+        }
+    }
 }
 
 /// UAR: may this identity register, and where.
@@ -113,6 +180,8 @@ pub struct ServerAssignmentRequest {
     pub server_name: ServerName,
     pub assignment: ServerAssignmentType,
     pub user_data_already_available: bool,
+    /// For the HSS to keep, in the place of what it had.
+    pub restoration: Option<RestorationInfo>,
 }
 
 /// Server-Assignment-Type. 12 to 14 belong to SWx.
@@ -179,6 +248,8 @@ pub struct ServerAssignment {
     pub user_data: Option<UserData>,
     /// DIAMETER_SUCCESS_SERVER_NAME_NOT_STORED: done, but the HSS does not keep the S-CSCF name.
     pub server_name_not_stored: bool,
+    /// What an S-CSCF that is gone has left, for the one that takes over.
+    pub restoration: Vec<RestorationInfo>,
 }
 
 macro_rules! short_text {
