@@ -240,7 +240,15 @@ async fn cx_1_application_and_command_are_checked() {
         (Command::MultimediaAuth, Application::Other(5), BaseCode::ApplicationUnsupported),
     ];
     for (command, application, expected) in unknown {
-        let header = Header { request: true, proxiable: true, error: false, command, application, ids };
+        let header = Header {
+            request: true,
+            proxiable: true,
+            error: false,
+            retransmitted: false,
+            command,
+            application,
+            ids,
+        };
         let mut writer = Writer::new(header, 64);
         writer.text(dictionary::SESSION_ID, "a;1;2");
         raw.write_all(writer.finish().unwrap().as_bytes()).await.unwrap();
@@ -255,6 +263,7 @@ async fn cx_1_application_and_command_are_checked() {
         request: true,
         proxiable: true,
         error: false,
+        retransmitted: false,
         command: Command::MultimediaAuth,
         application: Application::Cx,
         ids,
@@ -332,7 +341,15 @@ async fn messages_may_arrive_octet_by_octet() {
 
 fn base_header(command: Command) -> Header {
     let ids = Ids { hop_by_hop: 1, end_to_end: 2 };
-    Header { request: true, proxiable: false, error: false, command, application: Application::Base, ids }
+    Header {
+        request: true,
+        proxiable: false,
+        error: false,
+        retransmitted: false,
+        command,
+        application: Application::Base,
+        ids,
+    }
 }
 
 fn base_request(command: Command) -> Vec<u8> {

@@ -22,6 +22,8 @@ const REGISTRATION_AND_CAPABILITIES: u32 = 2;
 #[derive(Debug, Clone, Copy)]
 pub struct RequestContext<'a> {
     pub ids: Ids,
+    /// Whether it has been sent before, over a connection that broke.
+    pub retransmitted: bool,
     pub session_id: &'a str,
     pub origin: &'a Origin,
     pub destination_realm: &'a str,
@@ -71,6 +73,7 @@ pub fn request(request: &Request, context: &RequestContext<'_>) -> Result<Wire, 
         request: true,
         proxiable: true,
         error: false,
+        retransmitted: context.retransmitted,
         command: request.command(),
         application: Application::Cx,
         ids: context.ids,
@@ -155,6 +158,7 @@ fn start_answer(command: Command, context: &AnswerContext<'_>, code: Code, capac
         request: false,
         proxiable: true,
         error,
+        retransmitted: false,
         command,
         application: Application::Cx,
         ids: context.ids,

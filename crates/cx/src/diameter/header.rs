@@ -90,6 +90,8 @@ pub struct Header {
     pub request: bool,
     pub proxiable: bool,
     pub error: bool,
+    /// The T flag: a request that may have been answered before, over a connection that broke.
+    pub retransmitted: bool,
     pub command: Command,
     pub application: Application,
     pub ids: Ids,
@@ -122,6 +124,7 @@ impl Header {
             request: flags & 0x80 != 0,
             proxiable: flags & 0x40 != 0,
             error: flags & 0x20 != 0,
+            retransmitted: flags & 0x10 != 0,
             command: Command::from_code(u32::from_be_bytes([0, c0, c1, c2])),
             application: Application::from_code(u32::from_be_bytes([a0, a1, a2, a3])),
             ids: Ids {
@@ -135,7 +138,10 @@ impl Header {
     /// With a length of zero, which [`super::Writer::finish`] fills in.
     pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
-        let flags = flag(self.request, 0x80) | flag(self.proxiable, 0x40) | flag(self.error, 0x20);
+        let flags = flag(self.request, 0x80)
+            | flag(self.proxiable, 0x40)
+            | flag(self.error, 0x20)
+            | flag(self.retransmitted, 0x10);
         let [_, c0, c1, c2] = self.command.code().to_be_bytes();
         let [a0, a1, a2, a3] = self.application.code().to_be_bytes();
         let [h0, h1, h2, h3] = self.ids.hop_by_hop.to_be_bytes();

@@ -15,6 +15,7 @@ fn origin() -> Origin {
 fn encode_request(request: &Request) -> Wire {
     let context = RequestContext {
         ids: IDS,
+        retransmitted: false,
         session_id: "scscf.home.example;1;2",
         origin: &origin(),
         destination_realm: "home.example",
@@ -102,6 +103,23 @@ fn mar_octet_by_octet() {
 }
 
 #[test]
+fn a_request_sent_again_has_the_t_flag() {
+    let origin = origin();
+    let context = RequestContext {
+        ids: IDS,
+        retransmitted: true,
+        session_id: "a;1;2",
+        origin: &origin,
+        destination_realm: "r",
+        destination_host: None,
+    };
+    let wire = encode::request(&mar(None), &context).unwrap();
+    assert_eq!(wire.as_bytes()[4], 0xd0);
+    assert!(Header::parse(wire.as_bytes()).unwrap().0.retransmitted);
+    assert!(!Header::parse(encode_request(&mar(None)).as_bytes()).unwrap().0.retransmitted);
+}
+
+#[test]
 fn cx_5_resync_is_30_octets_of_rand_and_auts() {
     let rand = Rand::from_hex("23553cbe9637a89d218ae64dae47bf35").unwrap();
     let auts = Auts::from_hex("ba853f3c121cb55edb820040ab41").unwrap();
@@ -149,6 +167,7 @@ fn aka_9_vectors_come_in_item_number_order() {
         request: false,
         proxiable: true,
         error: false,
+        retransmitted: false,
         command: Command::MultimediaAuth,
         application: Application::Cx,
         ids: IDS,
@@ -313,6 +332,7 @@ fn too_long_messages_are_not_written() {
     let origin = origin();
     let context = RequestContext {
         ids: IDS,
+        retransmitted: false,
         session_id: "a;1;2",
         origin: &origin,
         destination_realm: "r",

@@ -21,7 +21,8 @@ pub(super) enum Cause {
 }
 
 fn writer(command: Command, request: bool, error: bool, application: Application, ids: Ids) -> Writer {
-    Writer::new(Header { request, proxiable: false, error, command, application, ids }, 512)
+    let header = Header { request, proxiable: false, error, retransmitted: false, command, application, ids };
+    Writer::new(header, 512)
 }
 
 fn identify(writer: &mut Writer, origin: &Origin) {

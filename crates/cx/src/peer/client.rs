@@ -190,6 +190,7 @@ impl Keeper {
         let session_id = self.counter.session_id(&self.config.origin.host);
         let context = encode::RequestContext {
             ids,
+            retransmitted: false,
             session_id: &session_id,
             origin: &self.config.origin,
             destination_realm: &self.config.destination_realm,
