@@ -129,6 +129,9 @@ fn listed(list: &List) -> String {
     let mut out = String::new();
     for user in &list.users {
         let _ = writeln!(out, "{}  {}", user.impi, user.impus.join(" "));
+        for criteria in &user.filter_criteria {
+            let _ = writeln!(out, "  filter criteria  {} octets", criteria.octets);
+        }
         for contact in &user.contacts {
             let _ = writeln!(out, "  {:>7} s  {}", contact.remaining, contact.contact);
         }

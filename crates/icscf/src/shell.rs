@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use cx::{Answer, Link, LinkError};
 use node::control::Asked;
 use node::control::protocol::Nothing;
-use node::sip_shell::{self, SipCore, Want};
-use node::{Endpoints, Limits, Shutdown};
+use node::sip_shell::{self, Callers, SipCore, Want};
+use node::{Endpoints, Shutdown};
 use sip::{Flow, Instant, Message};
 
 use crate::{Config, CxId, Event, ICscf, Input, Output};
@@ -22,9 +21,7 @@ pub struct Shell {
 impl Shell {
     /// Binds UDP and TCP. In the network namespace of the calling thread, inside a runtime.
     pub fn start(config: Config, link: Arc<dyn Link>) -> anyhow::Result<Self> {
-        let (mut endpoints, listen) = (Endpoints::new(Limits::default()), config.address);
-        endpoints.bind_udp(listen).with_context(|| format!("bind UDP {listen}"))?;
-        endpoints.bind_tcp(listen).with_context(|| format!("listen on TCP {listen}"))?;
+        let endpoints = sip_shell::bind(config.address)?;
         Ok(Self { core: ICscf::new(config, node::seed()?), endpoints, link })
     }
 
@@ -33,7 +30,7 @@ impl Shell {
         let ask = |request, answer: sip_shell::AnswerTo<CxId, _>| {
             link.call(request, Box::new(move |result| answer.give(result)));
         };
-        sip_shell::serve(self.core, self.endpoints, None, ask, shutdown).await;
+        sip_shell::serve(self.core, self.endpoints, Callers::NONE, ask, shutdown).await;
         Ok(())
     }
 }
@@ -49,6 +46,7 @@ impl SipCore for ICscf {
     type Question = cx::Request;
     type Answer = Result<Answer, LinkError>;
     type Request = Nothing;
+    type PeerRequest = Nothing;
 
     fn receive(&mut self, now: Instant, flow: Flow, message: Message) {
         self.handle(now, Input::Received { flow, message });
@@ -68,6 +66,10 @@ impl SipCore for ICscf {
 
     fn asked(&mut self, _now: Instant, asked: Asked<Nothing>) {
         match asked.request {}
+    }
+
+    fn peer_asked(&mut self, _now: Instant, request: Nothing) {
+        match request {}
     }
 
     fn poll(&mut self) -> Want<CxId, cx::Request> {

@@ -2,13 +2,14 @@
 //! operator may ask.
 
 use std::io;
+use std::net::SocketAddr;
 
 use serde::de::DeserializeOwned;
 use sip::{Flow, Instant, Message, Transmit};
 use tokio::sync::mpsc;
 
 use crate::control::{self, Asked, Control};
-use crate::{Arrival, Clock, Endpoints, Shutdown};
+use crate::{Arrival, Clock, Endpoints, Limits, Shutdown};
 
 /// Messages taken from the sockets before what they led to is sent.
 const BATCH: usize = 64;
@@ -20,12 +21,16 @@ pub trait SipCore {
     type Answer: Send + 'static;
     /// What an operator may ask; [`Nothing`](crate::control::protocol::Nothing) where there is no control socket.
     type Request: DeserializeOwned + Send + 'static;
+    /// What the other side of the questions may ask of its own accord; [`Nothing`](crate::control::protocol::Nothing)
+    /// where it does not.
+    type PeerRequest: Send + 'static;
 
     fn receive(&mut self, now: Instant, flow: Flow, message: Message);
     fn answer(&mut self, now: Instant, id: Self::QuestionId, answer: Self::Answer);
     fn transport_failed(&mut self, now: Instant, flow: Flow);
     fn timeout(&mut self, now: Instant);
     fn asked(&mut self, now: Instant, asked: Asked<Self::Request>);
+    fn peer_asked(&mut self, now: Instant, request: Self::PeerRequest);
     /// Called until it answers [`Want::Wait`].
     fn poll(&mut self) -> Want<Self::QuestionId, Self::Question>;
 }
@@ -52,15 +57,43 @@ impl<Id, Answer> AnswerTo<Id, Answer> {
     }
 }
 
+/// Who else may speak to a core.
+pub struct Callers<C: SipCore> {
+    pub control: Option<Control<C::Request>>,
+    pub peer: Option<mpsc::Receiver<C::PeerRequest>>,
+}
+
+impl<C: SipCore> Callers<C> {
+    /// Nobody.
+    pub const NONE: Self = Self { control: None, peer: None };
+}
+
+impl<C: SipCore> std::fmt::Debug for Callers<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Callers").finish_non_exhaustive()
+    }
+}
+
+/// UDP and TCP at this address. In the network namespace of the calling thread, inside a runtime.
+pub fn bind(listen: SocketAddr) -> io::Result<Endpoints> {
+    let named =
+        |what: &str, error: io::Error| io::Error::new(error.kind(), format!("{what} {listen}: {error}"));
+    let mut endpoints = Endpoints::new(Limits::default());
+    endpoints.bind_udp(listen).map_err(|error| named("bind UDP", error))?;
+    endpoints.bind_tcp(listen).map_err(|error| named("listen on TCP", error))?;
+    Ok(endpoints)
+}
+
 /// Serves until told to end. `ask` sends a question on its way.
 pub async fn serve<C: SipCore>(
     mut core: C,
     mut endpoints: Endpoints,
-    mut control: Option<Control<C::Request>>,
+    callers: Callers<C>,
     mut ask: impl FnMut(C::Question, AnswerTo<C::QuestionId, C::Answer>),
     mut shutdown: Shutdown,
 ) {
     let clock = Clock::start();
+    let Callers { mut control, mut peer } = callers;
     // As many answers wait as questions were asked, and the core bounds those.
     let (sender, mut answers) = mpsc::unbounded_channel();
     loop {
@@ -88,6 +121,7 @@ pub async fn serve<C: SipCore>(
             () = clock.sleep_until(deadline) => Woken::Time,
             Some((id, answer)) = answers.recv() => Woken::Answer(id, answer),
             asked = control::next(&mut control) => Woken::Asked(asked),
+            request = next(&mut peer) => Woken::PeerAsked(request),
             arrival = endpoints.next() => Woken::Arrival(arrival),
         };
         clock.tick();
@@ -95,6 +129,7 @@ pub async fn serve<C: SipCore>(
             Woken::Time => core.timeout(clock.now()),
             Woken::Answer(id, answer) => core.answer(clock.now(), id, answer),
             Woken::Asked(asked) => core.asked(clock.now(), asked),
+            Woken::PeerAsked(request) => core.peer_asked(clock.now(), request),
             Woken::Arrival(arrival) => {
                 take(&mut core, &clock, arrival);
                 for _ in 1..BATCH {
@@ -106,11 +141,23 @@ pub async fn serve<C: SipCore>(
     }
 }
 
-enum Woken<Id, Answer, Request> {
+enum Woken<Id, Answer, Request, PeerRequest> {
     Time,
     Answer(Id, Answer),
     Asked(Asked<Request>),
+    PeerAsked(PeerRequest),
     Arrival(Arrival),
+}
+
+/// Never, where nobody asks or will ask again.
+async fn next<T>(queue: &mut Option<mpsc::Receiver<T>>) -> T {
+    if let Some(receiver) = queue {
+        if let Some(request) = receiver.recv().await {
+            return request;
+        }
+        *queue = None;
+    }
+    std::future::pending().await
 }
 
 fn take<C: SipCore>(core: &mut C, clock: &Clock, arrival: Arrival) {

@@ -61,7 +61,7 @@ pub(crate) fn registered(
         draft.push(Name::AuthenticationInfo, info);
     }
     draft.push(Name::ServiceRoute, service_route(config));
-    draft.push(Name::PAssociatedUri, PAssociatedUri::value(&user.associated));
+    draft.push(Name::PAssociatedUri, PAssociatedUri::value(&user.identities.associated));
     for contact in contacts {
         draft.push(Name::Contact, contact);
     }

@@ -1,7 +1,7 @@
 //! What an operator decides.
 
 use aka::DigestAlgorithm;
-use cx::ServerName;
+use cx::{ServerName, UserData};
 use sip::Timers;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -74,11 +74,24 @@ pub struct Limits {
     pub registrations: usize,
     /// Challenges that run, or ended not long ago.
     pub challenges: usize,
+    /// Public identities in one profile.
+    pub identities: usize,
+    /// Octets of filter criteria in one profile.
+    pub criteria: usize,
     /// Contacts of one private identity.
     pub bindings: usize,
     pub subscriptions: usize,
     /// Subscriptions of one subscriber to one identity; the oldest makes room.
     pub subscriptions_each: usize,
+}
+
+impl Limits {
+    /// Whether this is what one user may have.
+    pub(crate) fn allows(&self, profile: &UserData) -> bool {
+        let criteria = profile.profiles.iter().flat_map(|one| &one.filter_criteria);
+        profile.identities().count() <= self.identities
+            && criteria.map(|one| one.xml.len()).sum::<usize>() <= self.criteria
+    }
 }
 
 impl Config {
@@ -109,6 +122,8 @@ impl Config {
                 transactions: 100_000,
                 registrations: 1_000_000,
                 challenges: 200_000,
+                identities: 100,
+                criteria: UserData::LARGEST,
                 bindings: 4,
                 subscriptions: 4_000_000,
                 // A P-CSCF has one for each private identity that shares the public one.

@@ -61,7 +61,16 @@ pub struct ListedUser {
     pub impi: String,
     /// The implicit registration set without barred identities, default first.
     pub impus: Vec<String>,
+    /// The filter criteria of the profile, in its order.
+    #[serde(default)]
+    pub filter_criteria: Vec<ListedCriteria>,
     pub contacts: Vec<ListedContact>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedCriteria {
+    /// Size of the element.
+    pub octets: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +160,11 @@ impl From<RegisteredUser> for ListedUser {
         Self {
             impi: user.impi.as_str().to_owned(),
             impus: user.associated.iter().map(|impu| impu.as_str().to_owned()).collect(),
+            filter_criteria: user
+                .criteria
+                .iter()
+                .map(|one| ListedCriteria { octets: one.xml.len() })
+                .collect(),
             contacts: contacts.collect(),
         }
     }

@@ -5,12 +5,14 @@ mod carry_out;
 mod command;
 mod decide;
 mod event;
+mod hss;
 mod lifetime;
 mod notify;
 mod subscribe;
 
 pub use command::{Command, CommandError, CommandId, Done, Initiator, Removal, User};
 pub use event::{Deregistration, Event, SubscriptionEnd};
+pub use hss::CxRequestId;
 
 use crate::challenge::Attempt;
 use crate::register::Register;
@@ -34,10 +36,26 @@ pub struct CxId(pub u64);
 /// What the shell tells the core.
 #[derive(Debug)]
 pub enum Input {
-    Received { flow: Flow, message: Message },
-    CxAnswer { id: CxId, answer: Result<cx::Answer, cx::LinkError> },
-    TransportFailed { flow: Flow },
-    Command { id: CommandId, command: Command },
+    Received {
+        flow: Flow,
+        message: Message,
+    },
+    CxAnswer {
+        id: CxId,
+        answer: Result<cx::Answer, cx::LinkError>,
+    },
+    /// The HSS asks of its own accord.
+    CxRequest {
+        id: CxRequestId,
+        request: cx::Request,
+    },
+    TransportFailed {
+        flow: Flow,
+    },
+    Command {
+        id: CommandId,
+        command: Command,
+    },
     Timeout,
 }
 
@@ -48,6 +66,11 @@ pub enum Output {
     Cx {
         id: CxId,
         request: cx::Request,
+    },
+    /// To what the HSS has asked.
+    CxAnswer {
+        id: CxRequestId,
+        answer: cx::Answer,
     },
     Event(Event),
     /// The result of a command.
@@ -78,7 +101,7 @@ enum Pending {
     Register {
         register: Register,
         /// The registration was ended meanwhile.
-        cancelled: bool,
+        cancelled: Option<Initiator>,
     },
     Deregister(Register),
     /// The answer changes nothing.
@@ -128,6 +151,7 @@ impl Scscf {
         match input {
             Input::Received { flow, message } => self.received(now, flow, message),
             Input::CxAnswer { id, answer } => self.cx_answer(now, id, answer),
+            Input::CxRequest { id, request } => self.cx_request(now, id, request),
             Input::TransportFailed { flow } => self.transactions.transport_failed(now, &flow),
             Input::Command { id, command } => self.command(now, id, command),
             Input::Timeout => {}

@@ -25,8 +25,8 @@ mod subscriptions;
 mod vectors;
 
 pub use self::core::{
-    Command, CommandError, CommandId, CxId, Deregistration, Done, Event, Initiator, Input, Output, Removal,
-    Scscf, SubscriptionEnd, User,
+    Command, CommandError, CommandId, CxId, CxRequestId, Deregistration, Done, Event, Initiator, Input,
+    Output, Removal, Scscf, SubscriptionEnd, User,
 };
 pub use config::{Config, Limits, Reauthenticate, Unanswered};
 pub use refusal::Refusal;

@@ -60,6 +60,8 @@ pub enum Refusal {
     HssUnreachable,
     #[error("register: the profile has no identity that is not barred")]
     NothingAssociated,
+    #[error("register: the profile is larger than what is held for one user")]
+    ProfileTooLarge,
     #[error("hold more users or subscriptions: the limit is reached")]
     Overloaded,
     #[error("notify of another event package than reg")]
@@ -122,6 +124,7 @@ impl Refusal {
             Self::CSeqOutOfOrder
             | Self::DialogOutOfOrder
             | Self::UserUnknown
+            | Self::ProfileTooLarge
             | Self::Superseded
             | Self::HssFailed => (500, "Server Internal Error"),
             Self::Overloaded => (503, "Service Unavailable"),

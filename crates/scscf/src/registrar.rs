@@ -3,9 +3,10 @@
 use crate::binding::Binding;
 use crate::register::Wish;
 use aka::{Impi, Impu};
-use cx::{IdentityType, UserData};
+use cx::{FilterCriteria, IdentityType, UserData};
 use sip::Instant;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One private identity's registration.
@@ -13,12 +14,42 @@ use std::time::Duration;
 pub(crate) struct Registration {
     /// The identity that was registered explicitly.
     pub(crate) impu: Impu,
+    pub(crate) identities: Identities,
+    /// Never empty; one for each flow or device, few.
+    pub(crate) bindings: Vec<Binding>,
+}
+
+/// What the profile makes of a user.
+#[derive(Debug, Clone)]
+pub(crate) struct Identities {
     /// The implicit registration set, barred identities included.
     pub(crate) set: Vec<Impu>,
     /// The set without barred identities and wildcards, default first.
     pub(crate) associated: Vec<Impu>,
-    /// Never empty; one for each flow or device, few.
-    pub(crate) bindings: Vec<Binding>,
+    /// For whoever triggers services: kept, and shown to the operator.
+    pub(crate) criteria: Arc<[FilterCriteria]>,
+}
+
+impl Identities {
+    pub(crate) fn new(profile: &UserData) -> Self {
+        //= TS 24.229 5.4.1.2.2
+        let usable =
+            profile.identities().filter(|found| !found.barred && found.kind == IdentityType::DistinctUser);
+        let criteria = profile.profiles.iter().flat_map(|one| one.filter_criteria.iter().cloned());
+        Self {
+            set: once(profile.identities().map(|found| &found.identity)),
+            associated: once(usable.map(|found| &found.identity)),
+            criteria: criteria.collect(),
+        }
+    }
+
+    /// The set holds this identity too: it is the one that was registered.
+    pub(crate) fn with(mut self, impu: &Impu) -> Self {
+        if !self.set.contains(impu) {
+            self.set.push(impu.clone());
+        }
+        self
+    }
 }
 
 /// A registered user, as the operator may see it.
@@ -26,6 +57,8 @@ pub(crate) struct Registration {
 pub struct RegisteredUser {
     pub impi: Impi,
     pub associated: Vec<Impu>,
+    /// The filter criteria of its profile.
+    pub criteria: Arc<[FilterCriteria]>,
     pub contacts: Vec<RegisteredContact>,
 }
 
@@ -82,7 +115,7 @@ impl Registrar {
 
     /// Whether this private identity has registered this public one.
     pub(crate) fn holds(&self, impi: &Impi, impu: &Impu) -> bool {
-        self.users.get(impi).is_some_and(|user| user.set.contains(impu))
+        self.users.get(impi).is_some_and(|user| user.identities.set.contains(impu))
     }
 
     /// The private identities that have registered this public one.
@@ -99,22 +132,22 @@ impl Registrar {
 
     /// Replaces what the private identity had.
     pub(crate) fn insert(&mut self, impi: Impi, registration: Registration) {
-        for impu in &registration.set {
+        for impu in &registration.identities.set {
             if !self.holds(&impi, impu) {
                 let number = self.number();
                 let owners = Owners { number, impis: Vec::new() };
                 self.owners.entry(impu.clone()).or_insert(owners).impis.push(impi.clone());
             }
         }
-        let set = registration.set.clone();
+        let set = registration.identities.set.clone();
         if let Some(old) = self.users.insert(impi.clone(), registration) {
-            self.disown(&impi, old.set.iter().filter(|impu| !set.contains(impu)));
+            self.disown(&impi, old.identities.set.iter().filter(|impu| !set.contains(impu)));
         }
     }
 
     pub(crate) fn remove(&mut self, impi: &Impi) -> Option<Registration> {
         let registration = self.users.remove(impi)?;
-        self.disown(impi, registration.set.iter());
+        self.disown(impi, registration.identities.set.iter());
         Some(registration)
     }
 
@@ -136,16 +169,16 @@ impl Registrar {
 
     /// The identities a user is told, as reginfo names them.
     pub(crate) fn aors(&self, impi: &Impi) -> Vec<Aor> {
-        let associated = self.users.get(impi).into_iter().flat_map(|user| &user.associated);
+        let associated = self.users.get(impi).into_iter().flat_map(|user| &user.identities.associated);
         associated.filter_map(|impu| self.aor(impu)).collect()
     }
 
     /// The identities whose subscribers see the user's contacts: those of its set, and through a shared identity
     /// those of the others' sets.
     pub(crate) fn audience(&self, impi: &Impi) -> BTreeSet<Impu> {
-        let own = self.users.get(impi).into_iter().flat_map(|user| &user.associated);
+        let own = self.users.get(impi).into_iter().flat_map(|user| &user.identities.associated);
         let owners = own.flat_map(|impu| self.owners(impu));
-        owners.flat_map(|(_, user)| user.associated.iter().cloned()).collect()
+        owners.flat_map(|(_, user)| user.identities.associated.iter().cloned()).collect()
     }
 
     /// The Contact values of an identity, each with the seconds left.
@@ -180,22 +213,13 @@ impl Registration {
             path: binding.path.clone(),
             remaining: binding.until - now,
         });
-        let associated = self.associated.clone();
-        RegisteredUser { impi: impi.clone(), associated, contacts: contacts.collect() }
+        let Identities { associated, criteria, .. } = self.identities.clone();
+        RegisteredUser { impi: impi.clone(), associated, criteria, contacts: contacts.collect() }
     }
 
     pub(crate) fn binding(&self, number: u64) -> Option<&Binding> {
         self.bindings.iter().find(|binding| binding.number == number)
     }
-}
-
-/// The whole set and the part a UE is told.
-pub(crate) fn identities(profile: &UserData, impu: &Impu) -> (Vec<Impu>, Vec<Impu>) {
-    let all = profile.identities().map(|found| &found.identity);
-    //= TS 24.229 5.4.1.2.2
-    let usable =
-        profile.identities().filter(|found| !found.barred && found.kind == IdentityType::DistinctUser);
-    (once(all.chain([impu])), once(usable.map(|found| &found.identity)))
 }
 
 /// Without repetitions, in the order of the first ones.

@@ -69,9 +69,8 @@ fn reg_12_the_operator_de_registers_and_both_watchers_hear_how() {
     }
 }
 
-/// REG-14 without its Diameter message: what RTR leads to at the S-CSCF.
 #[test]
-fn reg_14_the_hss_de_registers_and_is_not_told_again() {
+fn a_command_in_the_name_of_the_hss_is_not_told_to_it() {
     let (mut net, _) = watched(config());
     net.command(deregister(by_impi(), Removal::Rejected, Initiator::Hss)).unwrap();
     assert!(net.asked.is_empty());

@@ -337,6 +337,7 @@ impl Network {
                         let answer = self.ask("S-CSCF", request);
                         self.push(self.now + self.wire.cx_latency, Happening::ToSCscf { id, answer });
                     }
+                    scscf::Output::CxAnswer { .. } => {}
                     scscf::Output::Event(event) => self.scscf_events.push(event),
                     scscf::Output::Done { result, .. } => self.done.push(result),
                     scscf::Output::WaitUntil(deadline) => break deadline,

@@ -5,18 +5,10 @@ use super::{Scscf, Timer};
 use crate::binding::Binding;
 use crate::news::News;
 use crate::register::{Contact, Register};
-use crate::registrar::Registration;
-use aka::{Impi, Impu};
+use crate::registrar::{Identities, Registration};
+use aka::Impi;
 use sip::Instant;
 use sip::reginfo::ContactEvent;
-
-/// The identities that come with a contact.
-#[derive(Debug)]
-pub(super) struct Identities {
-    /// Barred ones included.
-    pub(super) set: Vec<Impu>,
-    pub(super) associated: Vec<Impu>,
-}
 
 impl Scscf {
     /// Binds the contact of the REGISTER in the place of those that yield to it. The notice is for after the answer.
@@ -33,7 +25,7 @@ impl Scscf {
         let mut binding = Binding::new(number, now, contact, &register.message, self.config.expiry_margin);
         let (mut bindings, mut news, mut full) = (Vec::new(), Vec::new(), false);
         if let Some(user) = self.registrar.user_mut(impi) {
-            full = user.associated != identities.associated;
+            full = user.identities.associated != identities.associated;
             for old in std::mem::take(&mut user.bindings) {
                 if !old.yields_to(contact) {
                     bindings.push(old);
@@ -52,8 +44,7 @@ impl Scscf {
         self.timers.insert((binding.ends, Timer::Expiry(impi.clone(), binding.number)));
         let told = binding.clone();
         bindings.push(binding);
-        let Identities { set, associated } = identities;
-        let registration = Registration { impu: register.impu.clone(), set, associated, bindings };
+        let registration = Registration { impu: register.impu.clone(), identities, bindings };
         self.registrar.insert(impi.clone(), registration);
         audience.append(&mut self.registrar.audience(impi));
         news.push(News::new(&told, told.event, &register.impu, self.registrar.aors(impi)));

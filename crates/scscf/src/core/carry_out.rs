@@ -1,13 +1,12 @@
 //! Carrying a decision out, and going on when the HSS has answered.
 
-use super::bind::Identities;
 use super::decide::Step;
 use super::lifetime::SPENT;
-use super::{CxId, Deregistration, Event, Pending, Scscf};
+use super::{CxId, Deregistration, Event, Initiator, Pending, Scscf};
 use crate::binding::Binding;
 use crate::challenge::{Attempt, Challenge, State};
 use crate::register::Register;
-use crate::registrar::identities;
+use crate::registrar::Identities;
 use crate::{Refusal, answer};
 use aka::{AuthVector, Auts, Impi, Rand};
 use cx::{
@@ -38,7 +37,7 @@ impl Scscf {
                     ServerAssignmentType::Registration
                 };
                 let request = self.assignment(kind, &register.impi, &register.impu);
-                self.ask(cx::Request::Sar(request), Pending::Register { register, cancelled: false });
+                self.ask(cx::Request::Sar(request), Pending::Register { register, cancelled: None });
             }
             Step::Refresh => self.refresh(now, register),
             Step::Deregister => {
@@ -73,8 +72,11 @@ impl Scscf {
                 }
                 self.vector_came(now, register, attempt, vector);
             }
-            (Some(Pending::Register { register, cancelled: true }), _) => {
+            (Some(Pending::Register { register, cancelled: Some(by) }), answer) => {
                 self.refuse(now, &register, Refusal::Superseded);
+                if by == Initiator::Hss && assignment(answer).is_ok() {
+                    self.undo(&register);
+                }
             }
             (Some(Pending::Register { register, .. }), answer) => match assignment(answer) {
                 Ok(assignment) => self.registered_at_hss(now, register, &assignment),
@@ -185,12 +187,15 @@ impl Scscf {
     fn registered_at_hss(&mut self, now: Instant, register: Register, assignment: &ServerAssignment) {
         let Some(contact) = register.contact() else { return };
         let current = self.registrar.user(&register.impi);
-        let (set, associated) = match (&assignment.user_data, current) {
-            (Some(profile), _) => identities(profile, &register.impu),
-            (None, Some(user)) => (user.set.clone(), user.associated.clone()),
+        let identities = match (&assignment.user_data, current) {
+            (Some(profile), _) if !self.config.limits.allows(profile) => {
+                return self.too_much(now, &register);
+            }
+            (Some(profile), _) => Identities::new(profile).with(&register.impu),
+            (None, Some(user)) => user.identities.clone(),
             (None, None) => return self.refuse(now, &register, Refusal::HssFailed),
         };
-        if associated.is_empty() {
+        if identities.associated.is_empty() {
             return self.refuse(now, &register, Refusal::NothingAssociated);
         }
         let event = Event::Registered {
@@ -199,10 +204,19 @@ impl Scscf {
             contact: contact.value.clone(),
             expires: contact.expires,
         };
-        let notice = self.bind(now, &register, contact, Identities { set, associated });
+        let notice = self.bind(now, &register, contact, identities);
         self.answer_registered(now, &register);
         self.event(event);
         self.tell(now, &notice);
+    }
+
+    /// The profile is larger than what this S-CSCF holds for one user.
+    //= TS 29.228 6.1.2.1
+    fn too_much(&mut self, now: Instant, register: &Register) {
+        let kind = ServerAssignmentType::DeregistrationTooMuchData;
+        let request = self.assignment(kind, &register.impi, &register.impu);
+        self.ask(cx::Request::Sar(request), Pending::Report);
+        self.refuse(now, register, Refusal::ProfileTooLarge);
     }
 
     fn refresh(&mut self, now: Instant, register: Register) {
@@ -210,7 +224,7 @@ impl Scscf {
             return;
         };
         let expires = contact.expires;
-        let identities = Identities { set: user.set.clone(), associated: user.associated.clone() };
+        let identities = user.identities.clone();
         let notice = self.bind(now, &register, contact, identities);
         self.answer_registered(now, &register);
         self.event(Event::Refreshed { impi: register.impi, impu: register.impu, expires });

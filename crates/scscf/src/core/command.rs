@@ -123,41 +123,53 @@ impl Scscf {
         by: Initiator,
     ) -> Result<Done, CommandError> {
         let users = self.meant(user)?;
+        let (mut contacts, mut watchers) = (0, 0);
+        for impi in &users {
+            let (gone, told) = self.remove_user(now, impi, removal, by);
+            contacts += gone;
+            watchers += told;
+        }
+        Ok(Done::Deregistered { users, contacts, watchers })
+    }
+
+    /// Ends all contacts of one private identity. Answers how many there were, and how many subscriptions hear of it.
+    pub(super) fn remove_user(
+        &mut self,
+        now: Instant,
+        impi: &Impi,
+        removal: Removal,
+        by: Initiator,
+    ) -> (usize, usize) {
+        let Some(impu) = self.registrar.user(impi).map(|user| user.impu.clone()) else { return (0, 0) };
         let (event, retry_after) = match removal {
             Removal::Deactivated => (ContactEvent::Deactivated, None),
             Removal::Probation { retry_after } => (ContactEvent::Probation, Some(retry_after)),
             Removal::Rejected => (ContactEvent::Rejected, None),
         };
-        let (mut contacts, mut watchers) = (0, 0);
-        for impi in &users {
-            let Some(impu) = self.registrar.user(impi).map(|user| user.impu.clone()) else { continue };
-            self.end_attempts(impi);
-            let cause = match by {
-                Initiator::Operator => {
-                    let kind = ServerAssignmentType::AdministrativeDeregistration;
-                    let request = self.assignment(kind, impi, &impu);
-                    self.ask(cx::Request::Sar(request), Pending::Report);
-                    Deregistration::Operator
-                }
-                Initiator::Hss => Deregistration::Hss,
-            };
-            let notice = self.unbind(impi, |_| true, event, retry_after);
-            self.event(Event::Deregistered { impi: impi.clone(), impu, cause });
-            contacts += notice.news.len();
-            watchers += self.tell(now, &notice);
-        }
-        Ok(Done::Deregistered { users, contacts, watchers })
+        self.end_attempts(impi, by);
+        let cause = match by {
+            Initiator::Operator => {
+                let kind = ServerAssignmentType::AdministrativeDeregistration;
+                let request = self.assignment(kind, impi, &impu);
+                self.ask(cx::Request::Sar(request), Pending::Report);
+                Deregistration::Operator
+            }
+            Initiator::Hss => Deregistration::Hss,
+        };
+        let notice = self.unbind(impi, |_| true, event, retry_after);
+        self.event(Event::Deregistered { impi: impi.clone(), impu, cause });
+        (notice.news.len(), self.tell(now, &notice))
     }
 
     /// What is under way must not bring back the registration that ends now.
-    fn end_attempts(&mut self, impi: &Impi) {
+    pub(super) fn end_attempts(&mut self, impi: &Impi, by: Initiator) {
         self.arm_attempt(impi, None);
         self.attempts.remove(impi);
         for pending in self.pending.values_mut() {
             if let Pending::Register { register, cancelled } = pending
                 && register.impi == *impi
             {
-                *cancelled = true;
+                *cancelled = Some(by);
             }
         }
     }

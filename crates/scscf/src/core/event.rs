@@ -64,6 +64,10 @@ pub enum Event {
         subscriber: String,
         cause: SubscriptionEnd,
     },
+    /// The HSS has sent another profile.
+    ProfileReplaced {
+        impi: Impi,
+    },
     /// The HSS did not take a report of a failed authentication or an expiry.
     ReportFailed,
 }
@@ -75,6 +79,8 @@ pub enum Deregistration {
     Expiry,
     Operator,
     Hss,
+    /// Another S-CSCF has the user now: nobody was told anything.
+    Moved,
 }
 
 /// Why a subscription is gone.
@@ -84,6 +90,8 @@ pub enum SubscriptionEnd {
     Told,
     /// The subscriber does not know it any more.
     Refused { status: u16 },
+    /// Another S-CSCF has the user now.
+    Moved,
     /// Nobody answered NOTIFY, or it could not be sent.
     Unreachable,
 }

@@ -28,7 +28,7 @@ impl Scscf {
     /// confuses UEs.
     pub(super) fn tell(&mut self, now: Instant, notice: &Notice) -> usize {
         let mut told = 0;
-        if notice.news.is_empty() {
+        if notice.news.is_empty() && !notice.full {
             return told;
         }
         let comes_back = notice.news.iter().any(|news| news.event == ContactEvent::Deactivated);
@@ -102,7 +102,7 @@ impl Scscf {
         }
     }
 
-    fn drop_subscription(&mut self, id: SubscriptionId, cause: SubscriptionEnd) {
+    pub(super) fn drop_subscription(&mut self, id: SubscriptionId, cause: SubscriptionEnd) {
         let Some(subscription) = self.subscriptions.remove(id) else { return };
         self.timers.remove(&(subscription.until, Timer::Subscription(id)));
         let Subscription { impu, subscriber, .. } = subscription;

@@ -96,10 +96,11 @@ impl Scscf {
             .owners(impu)
             .map(|(_, user)| user)
             // A barred identity is nobody's to watch.
-            .filter(|user| user.associated.contains(impu))
+            .filter(|user| user.identities.associated.contains(impu))
             .collect();
         let asserted = subscribe.asserted().filter_map(|uri| Impu::new(&uri.identity()).ok());
-        let mut of_set = asserted.filter(|asked| owners.iter().any(|user| user.associated.contains(asked)));
+        let mut of_set =
+            asserted.filter(|asked| owners.iter().any(|user| user.identities.associated.contains(asked)));
         if let Some(asked) = of_set.next() {
             return Ok(asked.as_str().to_owned());
         }

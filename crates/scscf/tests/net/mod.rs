@@ -9,10 +9,10 @@ use aka::{
     K, Nonce, Opc, Password, QopInput, Rand, Sqn, SqnArray, SqnGenerator,
 };
 use cx::{
-    Answer, CxFailure, IdentityType, LinkError, MultimediaAuth, PublicIdentity, Request, ServerAssignment,
-    ServerAssignmentType, ServerName, ServiceProfile, UserData,
+    Answer, CxFailure, FilterCriteria, IdentityType, LinkError, MultimediaAuth, PublicIdentity, Request,
+    ServerAssignment, ServerAssignmentType, ServerName, ServiceProfile, UserData,
 };
-use scscf::{Command, CommandError, CommandId, Config, CxId, Done, Event, Input, Output, Scscf};
+use scscf::{Command, CommandError, CommandId, Config, CxId, CxRequestId, Done, Event, Input, Output, Scscf};
 use sip::{Flow, Instant, Message, Name};
 use std::time::Duration;
 
@@ -22,6 +22,27 @@ pub(crate) const IMPU: &str = "sip:001010000000001@ims.mnc001.mcc001.3gppnetwork
 pub(crate) const TEL: &str = "tel:+4930123";
 
 const PATH: &str = "<sip:term@pcscf.visited.example;lr>, <sip:second.example;lr>";
+
+pub(crate) const BARRED: &str = "sip:barred@ims.mnc001.mcc001.3gppnetwork.org";
+
+/// One filter criteria of every profile.
+pub(crate) const CRITERIA: &str = "<InitialFilterCriteria><Priority>7</Priority><ApplicationServer>\
+    <ServerName>sip:as.home.example</ServerName></ApplicationServer></InitialFilterCriteria>";
+
+/// A profile with these identities, barred or not.
+pub(crate) fn profile(identities: &[(&str, bool)]) -> UserData {
+    let identity = |(text, barred): &(&str, bool)| PublicIdentity {
+        identity: Impu::new(text).unwrap(),
+        barred: *barred,
+        kind: IdentityType::DistinctUser,
+    };
+    let identities = identities.iter().map(identity).collect();
+    let filter_criteria = vec![FilterCriteria { xml: CRITERIA.into() }];
+    UserData {
+        private_id: Impi::new(IMPI).unwrap(),
+        profiles: vec![ServiceProfile { identities, filter_criteria }],
+    }
+}
 
 fn algorithm() -> Algorithm {
     Algorithm::milenage(K::from_bytes([0x46; 16]), Opc::from_bytes([0xcd; 16]))
@@ -79,16 +100,7 @@ impl Hss {
                 Answer::Maa(Ok(MultimediaAuth { vectors }))
             }
             (Request::Sar(_), None) => {
-                let identity = |text: &str, barred| PublicIdentity {
-                    identity: Impu::new(text).unwrap(),
-                    barred,
-                    kind: IdentityType::DistinctUser,
-                };
-                let barred = "sip:barred@ims.mnc001.mcc001.3gppnetwork.org";
-                let identities =
-                    vec![identity(barred, true), identity(IMPU, self.barred), identity(TEL, false)];
-                let profiles = vec![ServiceProfile { identities, filter_criteria: Vec::new() }];
-                let user_data = Some(UserData { private_id: Impi::new(IMPI).unwrap(), profiles });
+                let user_data = Some(profile(&[(BARRED, true), (IMPU, self.barred), (TEL, false)]));
                 Answer::Saa(Ok(ServerAssignment { user_data, ..ServerAssignment::default() }))
             }
             (other, None) => panic!("an S-CSCF sends no {}", other.name()),
@@ -106,6 +118,8 @@ pub(crate) struct Net {
     pub(crate) resync_rands: Vec<Rand>,
     /// `MAR`, `MAR+AUTS`, or the Server-Assignment-Type.
     pub(crate) asked: Vec<String>,
+    /// Answers to what the HSS asked.
+    pub(crate) told: Vec<Answer>,
     /// Results of commands.
     pub(crate) done: Vec<Result<Done, CommandError>>,
     /// The NOTIFYs that left, with their flows.
@@ -210,6 +224,7 @@ impl Net {
             events: Vec::new(),
             resync_rands: Vec::new(),
             asked: Vec::new(),
+            told: Vec::new(),
             done: Vec::new(),
             notifies: Vec::new(),
             notify_status: Some(200),
@@ -286,6 +301,10 @@ impl Net {
                         ));
                         answers.push(message);
                     }
+                }
+                Output::CxAnswer { id, answer } => {
+                    assert_eq!(id, CxRequestId(3));
+                    self.told.push(answer);
                 }
                 Output::Event(event) => self.events.push(event),
                 Output::Done { id, result } => {
@@ -365,6 +384,14 @@ impl Net {
         self.scscf.handle(self.now, Input::Command { id: CommandId(7), command });
         assert!(self.drain().is_empty(), "a command answers no request");
         self.done.pop().unwrap()
+    }
+
+    /// The HSS asks of its own accord.
+    pub(crate) fn hss_asks(&mut self, request: Request) -> Answer {
+        self.scscf.handle(self.now, Input::CxRequest { id: CxRequestId(3), request });
+        let answered = self.drain();
+        assert!(answered.is_empty(), "nobody waits for an answer: {answered:?}");
+        self.told.pop().unwrap()
     }
 
     pub(crate) fn mars(&self) -> usize {
