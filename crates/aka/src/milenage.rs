@@ -33,6 +33,15 @@ impl Milenage {
         Self { k, opc }
     }
 
+    /// For whoever keeps the keys at rest.
+    pub fn k(&self) -> &K {
+        &self.k
+    }
+
+    pub fn opc(&self) -> &Opc {
+        &self.opc
+    }
+
     pub(crate) fn f1(&self, rand: &Rand, sqn: Sqn, amf: Amf) -> Mac {
         Mac::from_bytes(self.engine().0.f1(rand.as_bytes(), &sqn.to_bytes(), amf.as_bytes()))
     }

@@ -32,6 +32,14 @@ impl IndRange {
         Ok(Self { first, last })
     }
 
+    pub fn first(self) -> u8 {
+        self.first
+    }
+
+    pub fn last(self) -> u8 {
+        self.last
+    }
+
     pub fn contains(self, ind: u8) -> bool {
         RangeInclusive::from(self).contains(&ind)
     }
@@ -55,6 +63,9 @@ pub struct SqnGenerator {
 }
 
 impl SqnGenerator {
+    /// The largest jump of SEQ that a card follows: beyond it the counter takes the card's number over.
+    pub const LARGEST_JUMP: u64 = DELTA;
+
     /// Continues after `last`, the highest sequence number that may already have left (zero for a new card).
     pub fn new(last: Sqn, range: IndRange) -> Self {
         Self { last, range }

@@ -72,6 +72,19 @@ impl Tuak {
         Self { k, topc, settings }
     }
 
+    /// For whoever keeps the keys at rest.
+    pub fn k(&self) -> &TuakK {
+        &self.k
+    }
+
+    pub fn topc(&self) -> &Topc {
+        &self.topc
+    }
+
+    pub fn settings(&self) -> TuakSettings {
+        self.settings
+    }
+
     pub(crate) fn f1(&self, rand: &Rand, sqn: Sqn, amf: Amf) -> Mac {
         self.mac(F1, &Message { rand, amf, sqn })
     }

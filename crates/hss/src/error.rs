@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use aka::{AkaError, Impi};
 
+use crate::ProfileError;
+
 /// Every error of this crate. The texts fit after "failed to …".
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -25,10 +27,64 @@ pub enum HssError {
         "write the sequence numbers to {path}: an earlier write failed, start again once the disk is sound"
     )]
     JournalUnusable { path: PathBuf },
-    #[error("find the subscriber {0}")]
-    UnknownSubscriber(Impi),
-    #[error("generate a vector: {0}")]
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a store says when it cannot do what it was asked. The texts fit after "failed to …".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    #[error("use the store: too much is waiting for it; try again")]
+    Busy,
+    #[error("change a subscription: others keep changing it; try again")]
+    Contended,
+    #[error("use the store: it has ended")]
+    Closed,
+    #[error("store a subscription: {0} belongs to another one")]
+    IdentityTaken(Box<str>),
+    #[error("find {0} in the store")]
+    UnknownIdentity(Impi),
+    #[error("take sequence numbers: {0}")]
     Aka(#[from] AkaError),
+    #[error("use the store: more than {} subscriptions at once", crate::Subscription::MOST_AT_ONCE)]
+    TooMany,
+    #[error(
+        "read the stored data of {whose}: the {what} is damaged or not of this version; restore it from a backup"
+    )]
+    Damaged { whose: Box<str>, what: &'static str },
+    #[error("{doing}: {source}{remedy}")]
+    Database {
+        doing: &'static str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// Empty, or what to do about it, after a separator.
+        remedy: &'static str,
+    },
+}
+
+impl StoreError {
+    /// The `what` of `whose` cannot be read.
+    pub fn damaged(whose: impl AsRef<str>, what: &'static str) -> Self {
+        Self::Damaged { whose: whose.as_ref().into(), what }
+    }
+}
+
+/// Why an operator's command was not carried out. The texts fit after "failed to …".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperationError {
+    #[error("find the subscriber: nobody has that identity")]
+    UnknownSubscriber,
+    #[error(
+        "change the profile: the default identity of a registered set would be another one; de-register the user first"
+    )]
+    DefaultIdentityChanges,
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// What is wrong with one line of the import file, and what to do about it.

@@ -8,7 +8,8 @@ use anyhow::Context;
 use clap::Parser;
 use cx::{Origin, ServerCapabilities, ServerConfig, VisitedNetwork};
 use hss::csv::Imported;
-use hss::{FileStore, Hss, HssConfig, Policy, Shared};
+use hss::store::FileStore;
+use hss::{Hss, HssConfig, Policy};
 use node::Shutdown;
 use node::daemon::Daemon;
 use tokio::net::TcpListener;
@@ -26,19 +27,19 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// A configuration that has been checked, and the subscribers it names.
-type Prepared = (HssConfig, Policy, IndRange, Vec<Imported>);
+type Prepared = (HssConfig, Policy, Vec<Imported>);
 
 /// Reads everything but the sequence numbers, which `--check` must not touch.
 async fn prepare(config: HssConfig) -> anyhow::Result<Prepared> {
-    let (policy, range) = (policy(&config)?, ind_range(&config)?);
+    let policy = policy(&config)?;
     let imported = hss::csv::import(&config.subscribers)?;
-    Ok((config, policy, range, imported))
+    Ok((config, policy, imported))
 }
 
-async fn serve((config, policy, range, imported): Prepared, mut shutdown: Shutdown) -> anyhow::Result<()> {
-    let store = FileStore::with(imported, &config.subscribers, range)?;
-    let subscribers = store.len();
-    let server = Arc::new(Shared::new(Hss::new(policy, store, node::seed()?)));
+async fn serve((config, policy, imported): Prepared, mut shutdown: Shutdown) -> anyhow::Result<()> {
+    let subscribers = imported.len();
+    let store = FileStore::with(imported, &config.subscribers)?;
+    let server = Arc::new(Hss::new(policy, store, node::seed()?, hss::shell::wall_clock()));
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
     let origin = Origin { host: config.origin_host, realm: config.origin_realm };
@@ -49,6 +50,7 @@ async fn serve((config, policy, range, imported): Prepared, mut shutdown: Shutdo
 }
 
 fn policy(config: &HssConfig) -> anyhow::Result<Policy> {
+    let [first, last] = config.ind;
     let networks = config.visited_networks.iter().map(|name| VisitedNetwork::new(name));
     Ok(Policy {
         capabilities: ServerCapabilities {
@@ -59,10 +61,7 @@ fn policy(config: &HssConfig) -> anyhow::Result<Policy> {
         visited_networks: networks.collect::<Result<_, _>>().context("use visited_networks")?,
         most_vectors: config.most_vectors,
         keep_server_name: config.keep_server_name,
+        ind: IndRange::new(first, last).context("use ind")?,
+        ..Policy::default()
     })
-}
-
-fn ind_range(config: &HssConfig) -> anyhow::Result<IndRange> {
-    let [first, last] = config.ind;
-    IndRange::new(first, last).context("use ind")
 }

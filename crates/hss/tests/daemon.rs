@@ -111,7 +111,7 @@ fn check_prints_the_configuration_in_force() {
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     assert!(shown.contains("most_vectors = 5") && shown.contains("hss.home.example"), "{shown}");
-    let journal = hss::FileStore::journal_path(&folder.path().join("subscribers.csv"));
+    let journal = hss::store::FileStore::journal_path(&folder.path().join("subscribers.csv"));
     assert!(!journal.exists(), "a check changes nothing");
 }
 

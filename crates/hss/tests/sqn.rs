@@ -2,7 +2,7 @@
 
 use aka::{Algorithm, Amf, Impi, Impu, IndRange, Isim, IsimFailure, K, Opc, Sqn, SqnArray};
 use cx::{Answer, AuthScheme, MultimediaAuthRequest, Request, ServerName};
-use hss::{Hss, MemoryStore, Policy, Subscriber, SubscriberImpu};
+use hss::{Hss, MemoryStore, Policy, Subscriber, SubscriberImpu, UnixTime};
 use proptest::prelude::*;
 
 fn origin() -> cx::Origin {
@@ -20,9 +20,10 @@ fn hss(last: Sqn, range: IndRange) -> Hss<MemoryStore> {
         amf: Amf::from_bytes([0, 0]),
         impus: vec![SubscriberImpu { impu: Impu::new("sip:a@home.example").unwrap(), barred: false }],
     };
-    let mut store = MemoryStore::new();
-    store.insert(subscriber, last, range);
-    Hss::new(Policy::default(), store, [7; 32])
+    let rows = vec![hss::csv::Imported { subscriber, sqn: last }];
+    let store = MemoryStore::with(hss::subscriptions(rows).unwrap()).unwrap();
+    let policy = Policy { ind: range, ..Policy::default() };
+    Hss::new(policy, store, [7; 32], Box::new(|| UnixTime(0)))
 }
 
 fn mar(items: u32) -> MultimediaAuthRequest {
@@ -36,7 +37,7 @@ fn mar(items: u32) -> MultimediaAuthRequest {
     }
 }
 
-fn vectors(hss: &mut Hss<MemoryStore>, mar: MultimediaAuthRequest) -> Vec<aka::AuthVector> {
+fn vectors(hss: &Hss<MemoryStore>, mar: MultimediaAuthRequest) -> Vec<aka::AuthVector> {
     match hss.answer(&origin(), Request::Mar(mar)) {
         Answer::Maa(Ok(answer)) => answer.vectors,
         other => panic!("no vectors: {other:?}"),
@@ -65,13 +66,13 @@ proptest! {
         he in 0u64..1 << 30, ms in 0u64..1 << 30, ms_ind in 0u8..32, items in 1u32..4,
     ) {
         let range = IndRange::new(first, (first + width).min(31)).unwrap();
-        let mut hss = hss(Sqn::from_parts(he, first).unwrap(), range);
+        let hss = hss(Sqn::from_parts(he, first).unwrap(), range);
         let ahead = SqnArray::starting_at(Sqn::from_parts(ms, ms_ind).unwrap());
         let mut card = Isim::new(algorithm(), ahead);
         let mut resync = None;
         let mut last = 0;
         for _ in 0..20 {
-            for vector in vectors(&mut hss, MultimediaAuthRequest { resync: resync.take(), ..mar(items) }) {
+            for vector in vectors(&hss, MultimediaAuthRequest { resync: resync.take(), ..mar(items) }) {
                 let sqn = number(&vector);
                 prop_assert!(range.contains(sqn.ind()), "{sqn} of {range:?}");
                 prop_assert!(sqn.seq() != last);

@@ -49,10 +49,7 @@ pub(crate) fn hss(seed: u64, count: u16) -> Result<Hss<MemoryStore>> {
     let imported = imported
         .map_err(|(line, error)| anyhow::anyhow!("line {line}: {error}"))
         .context("make subscribers")?;
-    let mut store = MemoryStore::new();
-    let range = aka::IndRange::new(0, 31).context("make subscribers")?;
-    for hss::csv::Imported { subscriber, sqn } in imported {
-        store.insert(subscriber, sqn, range);
-    }
-    Ok(Hss::new(Policy::default(), store, node::seed()?))
+    let subscriptions = hss::subscriptions(imported).context("make subscribers")?;
+    let store = MemoryStore::with(subscriptions).context("make subscribers")?;
+    Ok(Hss::new(Policy::default(), store, node::seed()?, hss::shell::wall_clock()))
 }

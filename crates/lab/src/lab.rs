@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use cx::{Server, ServerName};
-use hss::Shared;
 use sec_agree::{Algorithms, Encapsulation, Policy, Spi};
 use sip::Timers;
 use tokio::sync::mpsc;
@@ -175,7 +174,7 @@ impl Lab {
         let network = if options.nat { Network::behind_nat()? } else { Network::new()? };
         let Network { ue, access, core, nat } = &network;
         let nat = nat.as_ref().map(|(inside, outside)| start_nat(inside, outside)).transpose()?;
-        let hss: Arc<dyn Server> = Arc::new(Shared::new(cards::hss(options.seed, options.ues)?));
+        let hss: Arc<dyn Server> = Arc::new(cards::hss(options.seed, options.ues)?);
         let (scscf, scscf_spent) = start_scscf(core, &options, Arc::clone(&hss))?;
         let (icscf, icscf_spent) = start_icscf(core, hss)?;
         let pcscf = if options.p_cscf { Some(start_pcscf(access, &options)?) } else { None };

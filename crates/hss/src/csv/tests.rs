@@ -1,4 +1,4 @@
-use aka::{IndRange, Rand};
+use aka::Rand;
 
 use super::*;
 
@@ -27,11 +27,7 @@ fn op_and_opc_give_the_same_card() {
     assert_eq!(autn(&rows[0]), autn(&rows[1]));
     assert_eq!(rows[0].subscriber.amf, Amf::from_hex("8000").unwrap());
     assert_eq!((rows[0].sqn.seq(), rows[1].sqn.seq()), (2, 0));
-    let mut store = crate::MemoryStore::new();
-    for row in rows {
-        store.insert(row.subscriber, row.sqn, IndRange::ALL);
-    }
-    assert_eq!(store.len(), 2);
+    assert_eq!(crate::subscriptions(rows).unwrap().len(), 2);
 }
 
 #[test]

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use aka::{
-    Algorithm, Amf, DigestAlgorithm, Impi, Impu, IndRange, Isim, K, Opc, Sqn, SqnArray, Topc, Tuak, TuakK,
-    TuakSettings,
+    Algorithm, Amf, DigestAlgorithm, Impi, Impu, Isim, K, Opc, Sqn, SqnArray, Topc, Tuak, TuakK, TuakSettings,
 };
 use cx::ServerName;
 use hss::{Hss, MemoryStore, Subscriber, SubscriberImpu};
@@ -121,8 +120,7 @@ impl Options {
     }
 
     pub(crate) fn hss(&self, seed: [u8; 32]) -> Hss<MemoryStore> {
-        let mut store = MemoryStore::new();
-        for n in 0..self.ues {
+        let rows = (0..self.ues).map(|n| {
             let identity = |text: &str| SubscriberImpu { impu: Impu::new(text).unwrap(), barred: false };
             let subscriber = Subscriber {
                 impi: Impi::new(&plan::impi(n)).unwrap(),
@@ -130,9 +128,12 @@ impl Options {
                 amf: self.amf,
                 impus: vec![identity(&plan::impu(n)), identity(&plan::tel(n))],
             };
-            store.insert(subscriber, Sqn::from_bytes([0; 6]), IndRange::new(0, 31).unwrap());
-        }
-        Hss::new(hss::Policy::default(), store, seed)
+            hss::csv::Imported { subscriber, sqn: Sqn::from_bytes([0; 6]) }
+        });
+        let store = MemoryStore::with(hss::subscriptions(rows.collect()).unwrap()).unwrap();
+        // Challenges do not grow old here.
+        let clock = Box::new(|| hss::UnixTime(0));
+        Hss::new(hss::Policy::default(), store, seed, clock)
     }
 
     pub(crate) fn ue(&self, n: u16) -> ue::core::Config {
