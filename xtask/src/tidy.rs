@@ -18,7 +18,7 @@ const SHELLS: [&str; 10] = [
     "ue/src/nat.rs",
     "/file.rs",
     "/config.rs",
-    "cx/src/peer/",
+    "cx/src/peer/net/",
     "hss/src/store/",
     "hss/src/csv",
     "pcscf/src/store",

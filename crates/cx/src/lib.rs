@@ -18,7 +18,7 @@ mod user_data;
 
 pub use error::{CxError, FailedAvp};
 pub use link::{AnswerWith, Link, LinkError, Local, LocalPeers, PeerLink, Reply, Server};
-pub use peer::{ClientConfig, DiameterClient, Origin, ServerConfig};
+pub use peer::{ClientConfig, DiameterClient, Origin, Peers, ServerConfig};
 pub use result::{BaseCode, CxFailure, ExperimentalCode};
 pub use types::{
     Answer, AuthScheme, LocationInfo, LocationInfoRequest, MultimediaAuth, MultimediaAuthRequest,

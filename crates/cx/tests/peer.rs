@@ -148,22 +148,32 @@ async fn cx_1_both_ends_say_goodbye() {
 }
 
 #[tokio::test]
-async fn cx_12_connection_loss_answers_what_was_outstanding() {
+async fn cx_12_what_was_outstanding_is_sent_again_after_a_loss_or_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (client, mut peer) = tokio::join!(connected(client_config(address)), accept_client(&listener));
+    let mut config = client_config(address);
+    config.request_timeout = Duration::from_secs(2);
+    let (client, mut peer) = tokio::join!(connected(config), accept_client(&listener));
     let outstanding = ask(&client, mar(1));
-    assert_eq!(header_of(&read_message(&mut peer).await.unwrap()).command, Command::MultimediaAuth);
+    let first = read_message(&mut peer).await.unwrap();
     drop(peer);
-    assert_eq!(answer_of(outstanding).await, Err(LinkError::ConnectionLost));
 
-    // It comes back by itself, and the new connection works.
+    // It comes back by itself, and brings the request with it: the same but for the T flag and Hop-by-Hop.
     let mut peer = timeout(LONG, accept_client(&listener)).await.expect("the client must come back");
-    timeout(LONG, client.wait_until_connected()).await.unwrap();
-    let outstanding = ask(&client, mar(2));
-    let header = header_of(&read_message(&mut peer).await.unwrap());
-    peer.write_all(&result_answer(header, 5012)).await.unwrap();
+    let again = next_request(&mut peer).await;
+    let (before, after) = (header_of(&first), header_of(&again));
+    assert!(!before.retransmitted && after.retransmitted);
+    assert_eq!(before.ids.end_to_end, after.ids.end_to_end);
+    assert_eq!(first[20..], again[20..]);
+    peer.write_all(&result_answer(after, 5012)).await.unwrap();
     assert_eq!(answer_of(outstanding).await, Ok(Answer::Maa(Err(BaseCode::UnableToComply.into()))));
+
+    // When the peer stays away, the request ends in an error, and further ones at once.
+    let outstanding = ask(&client, mar(2));
+    read_message(&mut peer).await.unwrap();
+    drop((peer, listener));
+    assert_eq!(answer_of(outstanding).await, Err(LinkError::ConnectionLost));
+    assert_eq!(answer_of(ask(&client, mar(3))).await, Err(LinkError::NotConnected));
 }
 
 #[tokio::test]
@@ -188,13 +198,14 @@ async fn the_number_in_flight_is_bounded() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = client_config(listener.local_addr().unwrap());
     config.max_in_flight = 2;
+    config.request_timeout = Duration::from_millis(500);
     let (client, mut peer) = tokio::join!(connected(config), accept_client(&listener));
     let first = [ask(&client, mar(1)), ask(&client, mar(2))];
     for _ in 0..2 {
         read_message(&mut peer).await.unwrap();
     }
     assert_eq!(answer_of(ask(&client, mar(3))).await, Err(LinkError::Busy));
-    drop(peer);
+    drop((peer, listener));
     for told in first {
         assert_eq!(answer_of(told).await, Err(LinkError::ConnectionLost));
     }
@@ -301,8 +312,9 @@ async fn garbage_closes_the_connection_and_nothing_else() {
 #[tokio::test]
 async fn garbage_from_the_hss_answers_what_was_outstanding() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (client, mut peer) = tokio::join!(connected(client_config(address)), accept_client(&listener));
+    let mut config = client_config(listener.local_addr().unwrap());
+    config.request_timeout = Duration::from_millis(500);
+    let (client, mut peer) = tokio::join!(connected(config), accept_client(&listener));
     let outstanding = ask(&client, mar(1));
     let header = header_of(&read_message(&mut peer).await.unwrap());
     // A whole message whose AVPs make no sense is one bad answer…
@@ -314,6 +326,7 @@ async fn garbage_from_the_hss_answers_what_was_outstanding() {
     let outstanding = ask(&client, mar(2));
     read_message(&mut peer).await.unwrap();
     peer.write_all(b"garbage").await.unwrap();
+    drop(listener);
     assert_eq!(answer_of(outstanding).await, Err(LinkError::ConnectionLost));
 }
 
@@ -398,6 +411,18 @@ async fn accept_by_hand(address: SocketAddr) -> TcpStream {
     let (_, avps) = Header::parse(&answer).unwrap();
     assert_eq!(decode::result_code(avps), Ok(BaseCode::Success));
     stream
+}
+
+/// The next Cx request; the watchdog is answered.
+async fn next_request(stream: &mut TcpStream) -> Vec<u8> {
+    loop {
+        let message = read_message(stream).await.expect("a request must come");
+        let header = header_of(&message);
+        if header.command != Command::DeviceWatchdog {
+            return message;
+        }
+        stream.write_all(&result_answer(header, 2001)).await.unwrap();
+    }
 }
 
 fn header_of(message: &[u8]) -> Header {

@@ -434,7 +434,7 @@ fn failed(avp: Avp<'_>) -> FailedAvp {
     FailedAvp { key: avp.key, data: avp.data.to_vec() }
 }
 
-fn wrong(avp: Avp<'_>) -> CxError {
+pub(crate) fn wrong(avp: Avp<'_>) -> CxError {
     CxError::AvpValue(failed(avp))
 }
 

@@ -3,14 +3,15 @@
 use std::net::IpAddr;
 
 use super::Origin;
-use crate::diameter::decode::{Fields, number};
+use crate::diameter::decode::{Fields, number, text, wrong};
 use crate::diameter::dictionary as d;
-use crate::diameter::{Application, Command, Header, Ids, Wire, Writer, encode::failed_avp};
-use crate::{BaseCode, CxError};
+use crate::diameter::{Application, Command, Header, Ids, Wire, Writer, decode, encode::failed_avp};
+use crate::{BaseCode, CxError, FailedAvp};
 
 const VENDOR_ETSI: u32 = 13019;
 /// The Application-Id of relays, which carry every application.
 const RELAY: u32 = 0xffff_ffff;
+const NO_INBAND_SECURITY: u32 = 0;
 const PRODUCT: &str = "akasec";
 
 /// Disconnect-Cause.
@@ -66,16 +67,29 @@ pub(super) fn capabilities_answer(
     writer.finish()
 }
 
-/// Who the peer is, from its CER or CEA, and whether it speaks Cx.
+/// What a CER or CEA says of its sender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Capabilities {
+    pub(super) origin: Origin,
+    /// Speaks Cx, or carries it.
+    pub(super) cx: bool,
+    /// Carries every application to others.
+    pub(super) relay: bool,
+    /// Wants to start TLS after this exchange and nothing else.
+    pub(super) inband_tls_only: bool,
+}
+
 //= RFC 6733 5.3
-pub(super) fn read_capabilities(avps: &[u8]) -> Result<(Origin, bool), CxError> {
+pub(super) fn read_capabilities(avps: &[u8]) -> Result<Capabilities, CxError> {
     let fields = Fields::read_tolerantly(avps)?;
-    let origin = Origin {
-        host: fields.text(d::ORIGIN_HOST)?.to_owned(),
-        realm: fields.text(d::ORIGIN_REALM)?.to_owned(),
+    let identity = |definition| {
+        let avp = fields.one(definition)?;
+        let text = text(avp)?;
+        if is_identity(text) { Ok(text.to_owned()) } else { Err(wrong(avp)) }
     };
+    let origin = Origin { host: identity(d::ORIGIN_HOST)?, realm: identity(d::ORIGIN_REALM)? };
     let mut applications = Vec::new();
-    for avp in fields.all(d::AUTH_APPLICATION_ID) {
+    for avp in fields.all(d::AUTH_APPLICATION_ID).chain(fields.all(d::ACCT_APPLICATION_ID)) {
         applications.push(number(avp)?);
     }
     for avp in fields.all(d::VENDOR_SPECIFIC_APPLICATION_ID) {
@@ -84,8 +98,24 @@ pub(super) fn read_capabilities(avps: &[u8]) -> Result<(Origin, bool), CxError> 
             applications.push(number(avp)?);
         }
     }
-    let speaks_cx = applications.iter().any(|id| *id == Application::Cx.code() || *id == RELAY);
-    Ok((origin, speaks_cx))
+    let mut security = Vec::new();
+    for avp in fields.all(d::INBAND_SECURITY_ID) {
+        security.push(number(avp)?);
+    }
+    let relay = applications.contains(&RELAY);
+    Ok(Capabilities {
+        origin,
+        cx: relay || applications.contains(&Application::Cx.code()),
+        relay,
+        inband_tls_only: !security.is_empty() && !security.contains(&NO_INBAND_SECURITY),
+    })
+}
+
+/// A DiameterIdentity: a host or realm name. Visible, so it may stand in a log.
+//= RFC 6733 4.3.1
+pub(crate) fn is_identity(text: &str) -> bool {
+    (1..=255).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
 pub(super) fn watchdog_request(origin: &Origin, ids: Ids) -> Result<Wire, CxError> {
@@ -109,23 +139,26 @@ pub(super) fn success(command: Command, origin: &Origin, ids: Ids) -> Result<Wir
     writer.finish()
 }
 
-/// The generic answer with the E bit, for requests nobody here can read.
+/// The generic answer, for requests nobody here can read or wants to read.
 //= RFC 6733 7.2
 pub(super) fn protocol_error(
     header: &Header,
-    session_id: &str,
+    avps: &[u8],
     origin: &Origin,
-    error: &CxError,
+    code: BaseCode,
+    failed: Option<&FailedAvp>,
 ) -> Result<Wire, CxError> {
-    let code = error.code();
-    let mut writer = writer(header.command, false, code.is_protocol_error(), header.application, header.ids);
+    let (session_id, proxy_info) = decode::remains(avps);
+    let header = Header { request: false, error: code.is_protocol_error(), retransmitted: false, ..*header };
+    let mut writer = Writer::new(header, 512);
     if !session_id.is_empty() {
-        writer.text(d::SESSION_ID, session_id);
+        writer.text(d::SESSION_ID, &session_id);
     }
     identify(&mut writer, origin);
     writer.number(d::RESULT_CODE, code.code());
-    if let Some(failed) = error.failed_avp() {
-        failed_avp(&mut writer, &failed);
+    if let Some(failed) = failed {
+        failed_avp(&mut writer, failed);
     }
+    writer.raw(&proxy_info);
     writer.finish()
 }

@@ -1,27 +1,19 @@
-//! What both ends of a connection need: whole messages in and out, the watchdog, identifiers.
+//! One connection to a peer, as the node sees it. The shell moves the octets.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
+use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
-use zeroize::Zeroizing;
+use super::Now;
+use super::base::Capabilities;
+use super::watchdog::{State, Watchdog};
+use crate::diameter::{Ids, Wire};
+use crate::{BaseCode, CxError};
 
-use crate::CxError;
-use crate::diameter::{Header, Ids, LONGEST_MESSAGE, Wire};
-
-/// Messages that wait for the peer to read. Beyond that the reader waits as well.
-const WAITING_WIRES: usize = 64;
-/// A peer that takes nothing for this long is gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that lets so many octets wait gets no requests, and none of its own are read.
+pub(super) const BACKLOG: usize = 256 * 1024;
 
 /// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum End {
     #[error("the peer closed the connection")]
     Closed,
@@ -31,153 +23,167 @@ pub(super) enum End {
     Stopping,
     #[error("the peer gave no sign of life")]
     Silent,
+    #[error("the peer takes nothing any more")]
+    Stuck,
     #[error("the peer does not speak Cx")]
     NoCommonApplication,
+    #[error(
+        "the peer wants TLS after the capabilities exchange; only TLS from the first octet is spoken here"
+    )]
+    NoCommonSecurity,
     #[error("the peer's first message was not a capabilities exchange")]
     NotIntroduced,
     #[error("the peer refused us: {0:?}")]
-    Refused(crate::BaseCode),
-    #[error("the peer sent what cannot be read: {0}")]
-    Unreadable(#[from] CxError),
+    Refused(BaseCode),
+    #[error("the peer is not in the list of allowed peers")]
+    UnknownPeer,
+    #[error("the peer calls itself by another name than expected")]
+    WrongName,
+    #[error("the peer calls itself by our name")]
+    OurName,
+    #[error("the peer's certificate is for another name than the one it calls itself by")]
+    WrongCertificate,
+    #[error("there are too many peers")]
+    TooManyPeers,
+    #[error("the peer sent what cannot be read: {0:?}")]
+    Unreadable(BaseCode),
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(std::io::ErrorKind),
+}
+
+impl From<CxError> for End {
+    fn from(error: CxError) -> Self {
+        Self::Unreadable(error.code())
+    }
+}
+
+/// How far the conversation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    AwaitsCer {
+        until: Now,
+    },
+    AwaitsCea {
+        until: Now,
+        ids: Ids,
+    },
+    Open,
+    /// We have said goodbye.
+    AwaitsDpa {
+        until: Now,
+    },
+}
+
+/// Whether the other end's certificate is good for a name.
+pub(super) type Proof = Box<dyn Fn(&str) -> bool + Send>;
+
+/// Which end asked for the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// We did; the number is the peer's place in the configuration.
+    Dialled(usize),
+    Accepted,
+}
+
+impl Side {
+    pub(super) const fn place(self) -> Option<usize> {
+        match self {
+            Self::Dialled(place) => Some(place),
+            Self::Accepted => None,
+        }
+    }
 }
 
 pub(super) struct Connection {
-    pub(super) reader: Reader,
-    pub(super) writer: mpsc::Sender<Wire>,
+    pub(super) side: Side,
     pub(super) local: IpAddr,
+    /// None: clear text.
+    pub(super) proof: Option<Proof>,
+    pub(super) phase: Phase,
+    pub(super) peer: Option<Capabilities>,
+    pub(super) watchdog: Watchdog,
+    /// Requests of the peer that the server works on.
+    pub(super) in_progress: usize,
+    pub(super) ended: Option<End>,
+    hop_by_hop: u32,
+    outbox: Vec<Wire>,
+    octets: usize,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let local = stream.local_addr()?.ip();
-        let (read_half, write_half) = stream.into_split();
-        let (writer, wires) = mpsc::channel(WAITING_WIRES);
-        tokio::spawn(write_all(write_half, wires));
-        Ok(Self { reader: Reader::new(read_half), writer, local })
-    }
-
-    pub(super) async fn send(&self, wire: Wire) -> Result<(), End> {
-        self.writer.send(wire).await.map_err(|_| End::Closed)
-    }
-}
-
-/// Ends when the connection is dropped and what was queued has left, or the peer takes nothing any more.
-async fn write_all(mut half: OwnedWriteHalf, mut wires: mpsc::Receiver<Wire>) {
-    while let Some(wire) = wires.recv().await {
-        match timeout(WRITE_TIMEOUT, half.write_all(wire.as_bytes())).await {
-            Ok(Ok(())) => {}
-            // The reader sees the end of the connection as well and reports it.
-            Ok(Err(_)) | Err(_) => return,
-        }
-    }
-}
-
-/// Cuts the octets of a connection into messages.
-pub(super) struct Reader {
-    half: OwnedReadHalf,
-    /// Never grows, so no copy with keys in it stays behind.
-    buffer: Zeroizing<Vec<u8>>,
-    taken: usize,
-}
-
-impl Reader {
-    fn new(half: OwnedReadHalf) -> Self {
-        Self { half, buffer: Zeroizing::new(Vec::with_capacity(2 * LONGEST_MESSAGE)), taken: 0 }
-    }
-
-    /// The next whole message. Safe to drop and call again: what has been read stays.
-    pub(super) async fn next(&mut self) -> Result<Zeroizing<Vec<u8>>, End> {
-        loop {
-            let unread = self.buffer.get(self.taken..).unwrap_or_default();
-            if let Some(length) = Header::message_length(unread)?
-                && let Some(message) = unread.get(..length)
-            {
-                let message = Zeroizing::new(message.to_vec());
-                self.taken += length;
-                return Ok(message);
-            }
-            self.buffer.drain(..self.taken);
-            self.taken = 0;
-            if self.half.read_buf(&mut *self.buffer).await? == 0 {
-                return Err(End::Closed);
-            }
-        }
-    }
-}
-
-/// Tells when to ask a silent peer for a sign of life, and when to give it up.
-//= RFC 3539 3.4.1
-pub(super) struct Watchdog {
-    interval: Duration,
-    pub(super) deadline: Instant,
-    asked: bool,
-}
-
-impl Watchdog {
-    pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, deadline: Instant::now() + jittered(interval), asked: false }
-    }
-
-    pub(super) fn heard(&mut self) {
-        self.deadline = Instant::now() + jittered(self.interval);
-        self.asked = false;
-    }
-
-    /// At the deadline: whether to ask now. The second time in a row the peer is dead.
-    pub(super) fn expired(&mut self) -> Result<(), End> {
-        if self.asked {
-            return Err(End::Silent);
-        }
-        self.heard();
-        self.asked = true;
-        Ok(())
-    }
-}
-
-/// 30 s give 28 to 32 s.
-fn jittered(interval: Duration) -> Duration {
-    let spread = interval / 15;
-    let part = f64::from(u32::try_from(random() >> 32).unwrap_or(0)) / f64::from(u32::MAX);
-    interval - spread + spread.mul_f64(2.0 * part)
-}
-
-/// Unpredictable enough to keep two nodes out of step; no key depends on it.
-pub(super) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-/// Hop-by-Hop and End-to-End identifiers of the requests of one node.
-pub(super) struct Counter {
-    hop_by_hop: u32,
-    end_to_end: u32,
-    session_high: u32,
-    session_low: u32,
-}
-
-impl Counter {
-    pub(super) fn new() -> Self {
-        let [a, b, c, d, e, f, g, h] = random().to_be_bytes();
-        let session = u32::try_from(random() >> 32).unwrap_or(0);
+    pub(super) fn new(
+        side: Side,
+        local: IpAddr,
+        proof: Option<Proof>,
+        phase: Phase,
+        watchdog: Watchdog,
+        hop_by_hop: u32,
+    ) -> Self {
         Self {
-            hop_by_hop: u32::from_be_bytes([a, b, c, d]),
-            end_to_end: u32::from_be_bytes([e, f, g, h]),
-            session_high: session,
-            session_low: 0,
+            side,
+            local,
+            proof,
+            phase,
+            peer: None,
+            watchdog,
+            in_progress: 0,
+            ended: None,
+            hop_by_hop,
+            outbox: Vec::new(),
+            octets: 0,
         }
     }
 
-    pub(super) fn next(&mut self) -> Ids {
+    pub(super) fn next_hop_by_hop(&mut self) -> u32 {
         self.hop_by_hop = self.hop_by_hop.wrapping_add(1);
-        self.end_to_end = self.end_to_end.wrapping_add(1);
-        Ids { hop_by_hop: self.hop_by_hop, end_to_end: self.end_to_end }
+        self.hop_by_hop
     }
 
-    //= RFC 6733 8.8
-    pub(super) fn session_id(&mut self, host: &str) -> String {
-        self.session_low = self.session_low.wrapping_add(1);
-        format!("{host};{};{}", self.session_high, self.session_low)
+    /// Whether the writer must be woken for it.
+    pub(super) fn push(&mut self, wire: Wire) -> bool {
+        let first = self.outbox.is_empty();
+        self.octets += wire.as_bytes().len();
+        self.outbox.push(wire);
+        first
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Wire> {
+        self.octets = 0;
+        std::mem::take(&mut self.outbox)
+    }
+
+    pub(super) fn backlogged(&self) -> bool {
+        self.octets > BACKLOG
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.ended.is_none() && self.phase == Phase::Open
+    }
+
+    /// Lower is better. None: gets no requests.
+    pub(super) fn rank(&self) -> Option<u8> {
+        match self.watchdog.state() {
+            _ if !self.is_open() => None,
+            State::Okay => Some(0),
+            State::Reopen => Some(1),
+            State::Initial | State::Suspect | State::Down => None,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Now> {
+        match self.phase {
+            _ if self.ended.is_some() => None,
+            Phase::AwaitsCer { until } | Phase::AwaitsCea { until, .. } | Phase::AwaitsDpa { until } => {
+                Some(until)
+            }
+            Phase::Open => self.watchdog.deadline(),
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.peer.as_ref().map(|peer| peer.origin.host.as_str());
+        write!(f, "{:?} {host:?} {:?}, {} octets wait", self.side, self.phase, self.octets)
     }
 }

@@ -1,21 +1,39 @@
-//! Diameter connections over TCP: enough for separate daemons on one testbed, and for another vendor's HSS.
+//! Diameter connections between the CSCFs and the HSS, over TCP.
 //!
-//! [`DiameterClient`] keeps one connection to an HSS and is a [`crate::Link`]; [`serve`] answers any number of
-//! clients out of a [`crate::Server`]. There is no TLS and no list of allowed peers: listen on a network where only
-//! the core lives.
+//! [`DiameterClient`] keeps a connection to each HSS peer of its configuration and is a [`crate::Link`]; what the HSS
+//! asks of its own accord goes to a [`crate::Server`]. [`Peers`] is the HSS's end: it answers whoever connects and is a
+//! [`crate::PeerLink`] to them.
+//!
+//! The protocol is the value `Node` in `node.rs`, without sockets and clocks; `net/` moves its octets and tells it
+//! the time.
 
 mod base;
-mod client;
+mod calling;
 mod connection;
-mod file;
-mod server;
+mod dial;
+mod duplicates;
+mod net;
+mod node;
+mod random;
+mod serving;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use client::DiameterClient;
-pub use file::{PeerFile, UnknownPeer};
-pub use server::serve;
+pub use net::{DiameterClient, PeerFile, Peers, UnknownPeer, serve};
+use random::Random;
+
+use crate::diameter::Command;
+
+/// Time since the node began.
+type Now = Duration;
+
+/// 30 s give 28 to 32 s.
+//= RFC 3539 3.4.1
+fn jittered(interval: Duration, random: &mut Random) -> Duration {
+    random.around(interval, interval / 15)
+}
 
 /// Origin-Host and Origin-Realm: who a Diameter node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,15 +42,24 @@ pub struct Origin {
     pub realm: String,
 }
 
+/// One peer a client connects to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemotePeer {
+    pub address: SocketAddr,
+    /// The Origin-Host it must have; any when absent.
+    pub host: Option<String>,
+}
+
 /// How a client reaches its HSS.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
     pub origin: Origin,
-    pub remote: SocketAddr,
+    /// Preferred first. All are kept connected; requests go to the first that is usable.
+    pub peers: Vec<RemotePeer>,
     pub destination_realm: String,
     /// Set when the HSS is known by name.
     pub destination_host: Option<String>,
-    /// After this long a request is answered with [`crate::LinkError::Timeout`].
+    /// After this long, attempts at other peers included, a request is answered with an error.
     pub request_timeout: Duration,
     /// Beyond this many unanswered requests, further ones are refused at once.
     pub max_in_flight: usize,
@@ -41,6 +68,10 @@ pub struct ClientConfig {
     /// The first pause before connecting again; doubles up to `longest_pause`.
     pub shortest_pause: Duration,
     pub longest_pause: Duration,
+    /// What the HSS may ask, when a server is there to answer it.
+    pub serves: &'static [Command],
+    /// Requests of one peer the server may work on at a time; further ones are refused with TOO_BUSY.
+    pub max_in_progress: usize,
 }
 
 impl ClientConfig {
@@ -48,7 +79,7 @@ impl ClientConfig {
     pub fn new(origin: Origin, remote: SocketAddr, destination_realm: String) -> Self {
         Self {
             origin,
-            remote,
+            peers: vec![RemotePeer { address: remote, host: None }],
             destination_realm,
             destination_host: None,
             request_timeout: Duration::from_secs(5),
@@ -56,6 +87,8 @@ impl ClientConfig {
             watchdog: Duration::from_secs(30),
             shortest_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
+            serves: &[Command::RegistrationTermination, Command::PushProfile],
+            max_in_progress: 256,
         }
     }
 }
@@ -65,12 +98,34 @@ impl ClientConfig {
 pub struct ServerConfig {
     pub origin: Origin,
     pub watchdog: Duration,
-    /// Beyond this many connections, further ones are closed at once.
+    /// Beyond this many peers, further ones are refused with TOO_BUSY.
     pub max_peers: usize,
+    /// Origin-Hosts that may connect; all when absent.
+    pub allowed_peers: Option<Vec<String>>,
+    /// For the requests of the server's own.
+    pub request_timeout: Duration,
+    pub max_in_flight: usize,
+    pub serves: &'static [Command],
+    /// Requests of one peer the server may work on at a time; further ones are refused with TOO_BUSY.
+    pub max_in_progress: usize,
 }
 
 impl ServerConfig {
     pub fn new(origin: Origin) -> Self {
-        Self { origin, watchdog: Duration::from_secs(30), max_peers: 64 }
+        Self {
+            origin,
+            watchdog: Duration::from_secs(30),
+            max_peers: 64,
+            allowed_peers: None,
+            request_timeout: Duration::from_secs(5),
+            max_in_flight: 1024,
+            serves: &[
+                Command::UserAuthorization,
+                Command::ServerAssignment,
+                Command::LocationInfo,
+                Command::MultimediaAuth,
+            ],
+            max_in_progress: 1024,
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{ClientConfig, DiameterClient, Origin};
+use super::DiameterClient;
+use crate::peer::{ClientConfig, Origin};
 
 /// The HSS, over Diameter, as written in TOML.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
