@@ -146,6 +146,16 @@ pub enum ResLength {
     Octets16,
 }
 
+impl ResLength {
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::Octets4 => 32,
+            Self::Octets8 => 64,
+            Self::Octets16 => 128,
+        }
+    }
+}
+
 impl std::str::FromStr for ResLength {
     type Err = AkaError;
 

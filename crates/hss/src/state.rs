@@ -89,7 +89,7 @@ impl Registration {
 
 impl State {
     /// Contacts that one private identity may leave, and of what size.
-    const MOST_CONTACTS: usize = 16;
+    pub(crate) const MOST_CONTACTS: usize = 16;
     const LARGEST_CONTACT: usize = 8 * 1024;
 
     pub(crate) fn get(&self, impu: &Impu) -> Option<&Registration> {

@@ -1,8 +1,10 @@
 //! Where subscriptions, their state and their sequence numbers live.
 
+pub mod document;
 mod file;
 mod journal;
 mod memory;
+pub mod seal;
 
 use std::sync::Arc;
 
@@ -33,8 +35,8 @@ use crate::{NewSubscription, State, StoreError, Subscription};
 /// 4. **Looking up** by either identity takes the same time whatever the number of subscribers.
 /// 5. **Order.** What is asked for after `done` of something else sees its effect. Nothing else is promised about
 ///    the order of operations.
-/// 6. **Hostile content.** What a database holds is checked like what a network brings: [`crate::document`] reads
-///    documents, [`crate::seal`] opens keys, and an error of either is [`StoreError::Damaged`]. Keys are in no error.
+/// 6. **Hostile content.** What a database holds is checked like what a network brings: [`document`] reads
+///    documents, [`seal`] opens keys, and an error of either is [`StoreError::Damaged`]. Keys are in no error.
 /// 7. **Bounds.** A store refuses what it cannot begin with [`StoreError::Busy`] instead of queueing without end.
 ///
 /// # In SQL
@@ -42,7 +44,7 @@ use crate::{NewSubscription, State, StoreError, Subscription};
 /// ```sql
 /// CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);            -- schema version, key check value
 /// CREATE TABLE subscriptions (id INTEGER PRIMARY KEY,                        -- handed out by the database
-///     revision INTEGER NOT NULL, profile TEXT NOT NULL, state TEXT NOT NULL);  -- documents of crate::document
+///     revision INTEGER NOT NULL, profile TEXT NOT NULL, state TEXT NOT NULL);  -- texts of `document`
 /// CREATE TABLE private_identities (impi TEXT PRIMARY KEY, subscription INTEGER NOT NULL REFERENCES subscriptions(id)
 ///     ON DELETE CASCADE, sealed BLOB NOT NULL, amf INTEGER NOT NULL, seq INTEGER NOT NULL, ind INTEGER NOT NULL);
 /// CREATE TABLE public_identities (impu TEXT PRIMARY KEY, subscription INTEGER NOT NULL REFERENCES subscriptions(id)
