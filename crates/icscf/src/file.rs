@@ -1,12 +1,13 @@
 //! The configuration file of the I-CSCF.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use cx::ServerName;
 use cx::peer::PeerFile;
 use node::config::{ConfigError, resolve};
 use serde::{Deserialize, Serialize};
-use sip::Timers;
+use sip::{Transport, Uri};
 
 use crate::{Config, SCscf};
 
@@ -21,8 +22,14 @@ pub struct File {
     pub trusted_peers: Vec<IpAddr>,
     /// The HSS.
     pub cx: PeerFile,
-    /// The S-CSCFs of this network, preferred first.
+    /// The S-CSCFs of this network.
     pub s_cscf: Vec<SCscfFile>,
+    /// Milliseconds of silence after which the next S-CSCF is asked.
+    #[serde(default = "patience_ms")]
+    pub patience_ms: u64,
+    /// Seconds that an S-CSCF without an answer is left out.
+    #[serde(default = "left_out_seconds")]
+    pub left_out_seconds: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,32 +37,77 @@ pub struct File {
 pub struct SCscfFile {
     /// Its SIP URI, as the HSS stores it.
     pub name: String,
-    /// "HOST:PORT".
-    pub address: String,
+    /// "HOST:PORT", where the host of the name is not found by itself.
+    pub address: Option<String>,
     #[serde(default)]
     pub capabilities: Vec<u32>,
+    /// Its share of new users. 0: a spare.
+    #[serde(default = "weight")]
+    pub weight: u32,
+}
+
+fn patience_ms() -> u64 {
+    5000
+}
+
+fn left_out_seconds() -> u64 {
+    30
+}
+
+fn weight() -> u32 {
+    1
 }
 
 impl File {
     /// Checks every value and resolves every name.
     pub async fn core(&self) -> Result<Config, ConfigError> {
-        let mut s_cscfs = Vec::new();
-        for s_cscf in &self.s_cscf {
-            let name = ServerName::new(&s_cscf.name).map_err(|_| ConfigError::BadValue {
-                key: "s_cscf.name",
-                value: s_cscf.name.as_str().into(),
-                wanted: "a sip: URI",
-            })?;
-            let address = resolve(&s_cscf.address).await?;
-            s_cscfs.push(SCscf { name, address, capabilities: s_cscf.capabilities.clone() });
+        let mut s_cscfs: Vec<SCscf> = Vec::new();
+        for written in &self.s_cscf {
+            let s_cscf = written.core().await?;
+            if s_cscfs.iter().any(|other| other.name == s_cscf.name) {
+                return Err(bad("s_cscf.name", &written.name, "a name that no other S-CSCF has"));
+            }
+            s_cscfs.push(s_cscf);
+        }
+        if s_cscfs.is_empty() {
+            return Err(bad("s_cscf", "nothing", "at least one S-CSCF"));
+        }
+        if !(100..=30_000).contains(&self.patience_ms) {
+            return Err(bad("patience_ms", &self.patience_ms.to_string(), "100 to 30000"));
+        }
+        if !(1..=3600).contains(&self.left_out_seconds) {
+            return Err(bad("left_out_seconds", &self.left_out_seconds.to_string(), "1 to 3600"));
         }
         Ok(Config {
-            address: self.address,
-            home_domain: self.home_domain.as_str().into(),
             trusted_peers: self.trusted_peers.clone(),
             s_cscfs,
-            timers: Timers::CORE,
-            transactions: 100_000,
+            patience: Duration::from_millis(self.patience_ms),
+            left_out: Duration::from_secs(self.left_out_seconds),
+            ..Config::new(self.address, &self.home_domain)
         })
     }
+}
+
+impl SCscfFile {
+    async fn core(&self) -> Result<SCscf, ConfigError> {
+        let wanted = "a sip: URI, with transport udp or tcp if any";
+        let malformed = || bad("s_cscf.name", &self.name, wanted);
+        let name = ServerName::new(&self.name).map_err(|_| malformed())?;
+        let uri = Uri::parse(&self.name).map_err(|_| malformed())?;
+        let named = uri.params.value("transport");
+        if named.is_some() && !matches!(uri.transport(), Some(Transport::Udp | Transport::Tcp)) {
+            return Err(malformed());
+        }
+        let of_name = || format!("{}:{}", uri.host, uri.port.unwrap_or(5060));
+        let address = resolve(&self.address.clone().unwrap_or_else(of_name)).await?;
+        Ok(SCscf {
+            capabilities: self.capabilities.clone(),
+            weight: self.weight,
+            ..SCscf::new(name, address)
+        })
+    }
+}
+
+fn bad(key: &'static str, value: &str, wanted: &'static str) -> ConfigError {
+    ConfigError::BadValue { key, value: value.into(), wanted }
 }

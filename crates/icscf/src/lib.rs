@@ -1,17 +1,18 @@
-//! The I-CSCF: the entry of the home network. It asks the HSS which S-CSCF serves a user and forwards there.
+//! The I-CSCF: the entry of the home network. It asks the HSS which S-CSCF serves a user and forwards there, to another
+//! one when that does not answer.
 //!
-//! What it never does: remember a user between two messages. A REGISTER and its answer are two unrelated requests to
-//! it, and restarting it in between loses nothing.
+//! What it never does: remember a user between two messages. A REGISTER and the next are two unrelated requests to
+//! it, and restarting it in between loses nothing; what it remembers is which S-CSCFs answer.
 //!
-//! Where to start: `core.rs`, in the order a REGISTER passes; `selection.rs` picks an S-CSCF by its capabilities.
+//! Where to start: `core.rs`, in the order a request passes; `pool.rs` picks an S-CSCF by capabilities and load.
 
 #![forbid(unsafe_code)]
 
 mod config;
 mod core;
 pub mod file;
+mod pool;
 mod refusal;
-mod selection;
 pub mod shell;
 
 pub use self::config::{Config, SCscf};

@@ -14,18 +14,25 @@ pub enum Refusal {
     NoIdentity,
     #[error("the visited network's name is malformed")]
     BadVisitedNetwork,
+    #[error("a request within a dialog does not come this way")]
+    InDialog,
     #[error("this method is not served")]
     MethodNotServed,
     #[error("the transaction to cancel does not exist")]
     NoSuchTransaction,
     #[error("{0}")]
     Hss(CxFailure),
+    /// In answer to LIR.
+    #[error("{0}")]
+    NotLocated(CxFailure),
     #[error("{0}")]
     Link(LinkError),
     #[error("the HSS answered another question")]
     WrongAnswer,
     #[error("no S-CSCF that fits the user answers")]
     NoSCscf,
+    #[error("every S-CSCF that fits the user is overloaded")]
+    AllBusy,
     #[error("too many requests are under way")]
     Overloaded,
 }
@@ -39,10 +46,11 @@ impl Refusal {
             Self::UntrustedPeer => (403, "Forbidden"),
             Self::NoIdentity | Self::BadVisitedNetwork => (400, "Bad Request"),
             Self::MethodNotServed => (405, "Method Not Allowed"),
-            Self::NoSuchTransaction => (481, "Call/Transaction Does Not Exist"),
+            Self::NoSuchTransaction | Self::InDialog => (481, "Call/Transaction Does Not Exist"),
             Self::Hss(failure) => of_failure(failure),
+            Self::NotLocated(failure) => of_location(failure),
             Self::Link(_) => (480, "Temporarily Unavailable"),
-            Self::WrongAnswer => (500, "Server Internal Error"),
+            Self::WrongAnswer | Self::AllBusy => (500, "Server Internal Error"),
             Self::NoSCscf => (504, "Server Time-out"),
             Self::Overloaded => (503, "Service Unavailable"),
         }
@@ -57,6 +65,17 @@ fn of_failure(failure: &CxFailure) -> (u16, &'static str) {
         )
         | CxFailure::Base(BaseCode::AuthorizationRejected) => (403, "Forbidden"),
         CxFailure::Base(BaseCode::MissingAvp) => (480, "Temporarily Unavailable"),
+        _ => (500, "Server Internal Error"),
+    }
+}
+
+//= TS 24.229 5.3.2.1
+fn of_location(failure: &CxFailure) -> (u16, &'static str) {
+    match failure {
+        CxFailure::Experimental(ExperimentalCode::UserUnknown) => (404, "Not Found"),
+        CxFailure::Experimental(ExperimentalCode::IdentityNotRegistered)
+        | CxFailure::Base(BaseCode::MissingAvp) => (480, "Temporarily Unavailable"),
+        CxFailure::Base(BaseCode::AuthorizationRejected) => (403, "Forbidden"),
         _ => (500, "Server Internal Error"),
     }
 }

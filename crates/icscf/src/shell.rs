@@ -86,11 +86,13 @@ impl SipCore for ICscf {
 
 fn log(event: &Event) {
     match event {
-        Event::Forwarded { impi, to } => tracing::info!(%impi, %to, "forwarded"),
+        Event::Forwarded { impu, to } => tracing::info!(%impu, %to, "forwarded"),
         Event::Refused { impi, refusal } => {
             let impi = impi.as_ref().map(aka::Impi::as_str);
             tracing::warn!(impi, status = refusal.status().0, "refused: {refusal}");
         }
         Event::Passed { name } => tracing::warn!(%name, "the S-CSCF did not take the request"),
+        Event::LeftOut { name, busy } => tracing::warn!(%name, busy, "the S-CSCF is left out for a while"),
+        Event::BackIn { name } => tracing::info!(%name, "the S-CSCF answers again"),
     }
 }

@@ -138,11 +138,8 @@ pub fn tel(n: u16) -> String {
 pub(crate) fn icscf() -> anyhow::Result<icscf::Config> {
     let name = cx::ServerName::new(S_CSCF_NAME)?;
     Ok(icscf::Config {
-        address: I_CSCF,
-        home_domain: HOME_DOMAIN.into(),
         trusted_peers: vec![P_CSCF_MW.ip()],
-        s_cscfs: vec![icscf::SCscf { name, address: S_CSCF, capabilities: Vec::new() }],
-        timers: sip::Timers::CORE,
-        transactions: 100_000,
+        s_cscfs: vec![icscf::SCscf::new(name, S_CSCF)],
+        ..icscf::Config::new(I_CSCF, HOME_DOMAIN)
     })
 }

@@ -183,12 +183,10 @@ impl Options {
     pub(crate) fn icscf(&self) -> icscf::Config {
         let name = ServerName::new(plan::S_CSCF_NAME).unwrap();
         icscf::Config {
-            address: plan::I_CSCF,
-            home_domain: plan::HOME_DOMAIN.into(),
             trusted_peers: vec![plan::P_CSCF_MW.ip()],
-            s_cscfs: vec![icscf::SCscf { name, address: plan::S_CSCF, capabilities: Vec::new() }],
-            timers: Timers::CORE,
+            s_cscfs: vec![icscf::SCscf::new(name, plan::S_CSCF)],
             transactions: 10_000,
+            ..icscf::Config::new(plan::I_CSCF, plan::HOME_DOMAIN)
         }
     }
 
