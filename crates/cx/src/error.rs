@@ -1,9 +1,7 @@
 //! What a peer sent wrong, and which Result-Code tells it so.
 
-use std::fmt;
-
-use crate::BaseCode;
-use crate::diameter::AvpKey;
+use crate::diameter::FailedAvp;
+use crate::{BaseCode, ExperimentalCode};
 
 /// Every decoding error of this crate. The texts fit after "failed to …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,18 +11,22 @@ pub enum CxError {
     Version(u8),
     #[error("read a Diameter message: its length is not a multiple of four between 20 and 65536")]
     MessageLength,
-    #[error("read AVP {0}: its length does not fit its message")]
-    AvpLength(AvpKey),
-    #[error("read a Diameter message: AVP {0} is missing")]
-    AvpMissing(AvpKey),
-    #[error("read a Diameter message: AVP {0} occurs too often")]
-    AvpTooOften(AvpKey),
+    #[error("read AVP {}: its length fits neither its type nor its message", .0.key)]
+    AvpLength(FailedAvp),
+    #[error("read a Diameter message: AVP {} is missing", .0.key)]
+    AvpMissing(FailedAvp),
+    #[error("read a Diameter message: AVP {} occurs too often", .0.key)]
+    AvpTooOften(FailedAvp),
     #[error("read AVP {}: the value is not allowed", .0.key)]
     AvpValue(FailedAvp),
     #[error("read AVP {}: unknown and mandatory", .0.key)]
     AvpUnsupported(FailedAvp),
     #[error("read a Diameter answer: Result-Code and Experimental-Result together")]
     TwoResults,
+    #[error("read a Diameter message: a request with the flag of an error")]
+    HeaderFlags,
+    #[error("read a Diameter request: it needs a feature that is not supported")]
+    FeatureUnsupported,
     #[error("read a Diameter message: command {0} unknown")]
     CommandUnsupported(u32),
     #[error("read a Diameter message: application {0} not served")]
@@ -44,7 +46,7 @@ pub enum CxError {
 }
 
 impl CxError {
-    /// What to answer to a request that fails this way.
+    /// What to answer to a request that fails this way. [`Self::experimental_code`] goes before it.
     pub fn code(&self) -> BaseCode {
         match self {
             Self::Version(_) => BaseCode::UnsupportedVersion,
@@ -56,6 +58,8 @@ impl CxError {
             Self::TwoResults => BaseCode::ContradictingAvps,
             Self::CommandUnsupported(_) => BaseCode::CommandUnsupported,
             Self::ApplicationUnsupported(_) => BaseCode::ApplicationUnsupported,
+            Self::HeaderFlags => BaseCode::InvalidHeaderBits,
+            Self::FeatureUnsupported => BaseCode::UnableToComply,
             Self::TooLong => BaseCode::UnableToComply,
             Self::AvpValue(_)
             | Self::UserDataXml { .. }
@@ -66,27 +70,39 @@ impl CxError {
         }
     }
 
-    /// What Failed-AVP carries. For a missing AVP that is its header alone.
-    pub(crate) fn failed_avp(&self) -> Option<FailedAvp> {
+    /// The code of Cx that says it better than one of the base protocol.
+    pub fn experimental_code(&self) -> Option<ExperimentalCode> {
         match self {
-            Self::AvpValue(failed) | Self::AvpUnsupported(failed) => Some(failed.clone()),
-            Self::AvpLength(key) | Self::AvpMissing(key) | Self::AvpTooOften(key) => {
-                Some(FailedAvp { key: *key, data: Vec::new() })
+            Self::FeatureUnsupported => Some(ExperimentalCode::FeatureUnsupported),
+            Self::UserDataXml { .. } | Self::UserDataElement(_) => {
+                Some(ExperimentalCode::NotSupportedUserData)
             }
+            Self::UserDataTooLarge => Some(ExperimentalCode::TooMuchData),
             _ => None,
         }
     }
-}
 
-/// An AVP that is sent back to whoever sent it. Its content never shows: it may be a key.
-#[derive(Clone, PartialEq, Eq)]
-pub struct FailedAvp {
-    pub key: AvpKey,
-    pub data: Vec<u8>,
-}
+    /// What Failed-AVP carries.
+    pub(crate) fn failed_avp(&self) -> Option<&FailedAvp> {
+        match self {
+            Self::AvpLength(failed)
+            | Self::AvpMissing(failed)
+            | Self::AvpTooOften(failed)
+            | Self::AvpValue(failed)
+            | Self::AvpUnsupported(failed) => Some(failed),
+            _ => None,
+        }
+    }
 
-impl fmt::Debug for FailedAvp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} octets)", self.key, self.data.len())
+    /// The same, of an AVP inside the group whose AVP starts with `header`.
+    pub(crate) fn inside(self, header: &[u8]) -> Self {
+        match self {
+            Self::AvpLength(failed) => Self::AvpLength(failed.inside(header)),
+            Self::AvpMissing(failed) => Self::AvpMissing(failed.inside(header)),
+            Self::AvpTooOften(failed) => Self::AvpTooOften(failed.inside(header)),
+            Self::AvpValue(failed) => Self::AvpValue(failed.inside(header)),
+            Self::AvpUnsupported(failed) => Self::AvpUnsupported(failed.inside(header)),
+            other => other,
+        }
     }
 }

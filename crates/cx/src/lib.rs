@@ -16,15 +16,16 @@ mod result;
 mod types;
 mod user_data;
 
-pub use error::{CxError, FailedAvp};
+pub use diameter::FailedAvp;
+pub use error::CxError;
 pub use link::{AnswerWith, Link, LinkError, Local, LocalPeers, PeerLink, Reply, Server};
 pub use peer::{ClientConfig, DiameterClient, Origin, Peers, ServerConfig};
 pub use result::{BaseCode, CxFailure, ExperimentalCode};
 pub use types::{
-    Answer, AuthScheme, LocationInfo, LocationInfoRequest, MultimediaAuth, MultimediaAuthRequest,
-    PushProfileRequest, ReasonCode, RegistrationTermination, RegistrationTerminationRequest, Request,
-    RestorationInfo, RestoredContact, RestoredSubscription, ServerAssignment, ServerAssignmentRequest,
-    ServerAssignmentType, ServerCapabilities, ServerName, UserAuthorization, UserAuthorizationRequest,
-    UserAuthorizationType, VisitedNetwork,
+    Answer, AuthScheme, ChargingInformation, LocationInfo, LocationInfoRequest, MultimediaAuth,
+    MultimediaAuthRequest, PushProfileRequest, ReasonCode, RegistrationTermination,
+    RegistrationTerminationRequest, Request, RestorationInfo, RestoredContact, RestoredSubscription,
+    ServerAssignment, ServerAssignmentRequest, ServerAssignmentType, ServerCapabilities, ServerName,
+    UserAuthorization, UserAuthorizationRequest, UserAuthorizationType, VisitedNetwork,
 };
 pub use user_data::{FilterCriteria, IdentityType, PublicIdentity, ServiceProfile, UserData};

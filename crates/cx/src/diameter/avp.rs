@@ -5,7 +5,10 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::{Header, LONGEST_MESSAGE, dictionary::Definition};
-use crate::CxError;
+use crate::{CxError, FailedAvp};
+
+pub(super) const VENDOR_FLAG: u8 = 0x80;
+pub(super) const MANDATORY_FLAG: u8 = 0x40;
 
 /// What an AVP is: the code alone is not enough, 3GPP 621 is not IETF 621.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,24 +62,22 @@ impl<'a> Avps<'a> {
 
     fn read(&mut self) -> Result<Avp<'a>, CxError> {
         let rest = std::mem::take(&mut self.rest);
-        let Some((head, after)) = rest.split_first_chunk::<8>() else {
-            return Err(CxError::AvpLength(AvpKey { code: 0, vendor: 0 }));
-        };
+        let broken = || CxError::AvpLength(FailedAvp::broken(rest));
+        let (head, after) = rest.split_first_chunk::<8>().ok_or_else(broken)?;
         let [c0, c1, c2, c3, flags, l0, l1, l2] = *head;
         let mut key = AvpKey { code: u32::from_be_bytes([c0, c1, c2, c3]), vendor: 0 };
         let length = usize::from(l0) << 16 | usize::from(l1) << 8 | usize::from(l2);
         let mut header_length = 8;
-        if flags & 0x80 != 0 {
-            let vendor = after.first_chunk::<4>().ok_or(CxError::AvpLength(key))?;
-            key.vendor = u32::from_be_bytes(*vendor);
+        if flags & VENDOR_FLAG != 0 {
+            key.vendor = u32::from_be_bytes(*after.first_chunk::<4>().ok_or_else(broken)?);
             header_length = 12;
         }
-        let data = rest.get(header_length..length).ok_or(CxError::AvpLength(key))?;
+        let data = rest.get(header_length..length).ok_or_else(broken)?;
         // The last AVP of a group may come without its padding.
         let padded = length.next_multiple_of(4).min(rest.len());
         let (whole, remaining) = rest.split_at(padded);
         self.rest = remaining;
-        Ok(Avp { key, mandatory: flags & 0x40 != 0, data, whole })
+        Ok(Avp { key, mandatory: flags & MANDATORY_FLAG != 0, data, whole })
     }
 }
 
@@ -154,8 +155,8 @@ impl Writer {
     fn avp(&mut self, definition: Definition, data: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
         let AvpKey { code, vendor } = definition.key;
-        let vendor_flag = if vendor == 0 { 0 } else { 0x80 };
-        let mandatory_flag = if definition.mandatory { 0x40 } else { 0 };
+        let vendor_flag = if vendor == 0 { 0 } else { VENDOR_FLAG };
+        let mandatory_flag = if definition.mandatory { MANDATORY_FLAG } else { 0 };
         self.bytes.extend_from_slice(&code.to_be_bytes());
         self.bytes.extend_from_slice(&[vendor_flag | mandatory_flag, 0, 0, 0]);
         if vendor != 0 {

@@ -70,7 +70,7 @@ impl<R> Node<R> {
             Ok(incoming) => incoming,
             Err(error) => return self.refuse_cx(id, header, avps, &error),
         };
-        let decode::Incoming { ids, session_id, proxy_info, origin, request } = incoming;
+        let decode::Incoming { ids, session_id, proxy_info, origin, request, .. } = incoming;
         let key = remembered(header.command).then(|| Key {
             origin_host: origin.host.clone(),
             end_to_end: ids.end_to_end,

@@ -246,10 +246,20 @@ pub struct ServerAssignment {
     /// A private identity of the user, when the request named none.
     pub impi: Option<Impi>,
     pub user_data: Option<UserData>,
+    pub charging: Option<ChargingInformation>,
     /// DIAMETER_SUCCESS_SERVER_NAME_NOT_STORED: done, but the HSS does not keep the S-CSCF name.
     pub server_name_not_stored: bool,
     /// What an S-CSCF that is gone has left, for the one that takes over.
     pub restoration: Vec<RestorationInfo>,
+}
+
+/// Charging-Information: Diameter URIs of the charging functions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChargingInformation {
+    pub primary_event: Option<String>,
+    pub secondary_event: Option<String>,
+    pub primary_collection: Option<String>,
+    pub secondary_collection: Option<String>,
 }
 
 macro_rules! short_text {
