@@ -39,6 +39,8 @@ pub enum CxError {
     UserDataElement(&'static str),
     #[error("read user data: larger than 49152 octets")]
     UserDataTooLarge,
+    #[error("read user data: more than 500 identities or filter criteria")]
+    UserDataTooMany,
     #[error("read a server name: a sip or sips URI of at most 255 characters wanted")]
     ServerNameInvalid,
     #[error("read a visited network: 1 to 255 visible characters wanted")]
@@ -65,6 +67,7 @@ impl CxError {
             | Self::UserDataXml { .. }
             | Self::UserDataElement(_)
             | Self::UserDataTooLarge
+            | Self::UserDataTooMany
             | Self::ServerNameInvalid
             | Self::VisitedNetworkInvalid => BaseCode::InvalidAvpValue,
         }
@@ -77,7 +80,7 @@ impl CxError {
             Self::UserDataXml { .. } | Self::UserDataElement(_) => {
                 Some(ExperimentalCode::NotSupportedUserData)
             }
-            Self::UserDataTooLarge => Some(ExperimentalCode::TooMuchData),
+            Self::UserDataTooLarge | Self::UserDataTooMany => Some(ExperimentalCode::TooMuchData),
             _ => None,
         }
     }

@@ -28,4 +28,7 @@ pub use types::{
     ServerAssignment, ServerAssignmentRequest, ServerAssignmentType, ServerCapabilities, ServerName,
     UserAuthorization, UserAuthorizationRequest, UserAuthorizationType, VisitedNetwork,
 };
-pub use user_data::{FilterCriteria, IdentityType, PublicIdentity, ServiceProfile, UserData};
+pub use user_data::{
+    CriteriaSummary, DefaultHandling, FilterCriteria, IdentityType, PublicIdentity, ServiceProfile, UserData,
+    Wildcard,
+};

@@ -7,6 +7,10 @@ use quick_xml::events::{BytesStart, Event};
 
 use crate::CxError;
 
+mod criteria;
+
+pub use criteria::{CriteriaSummary, DefaultHandling, FilterCriteria};
+
 /// A subscription as one S-CSCF needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserData {
@@ -18,7 +22,21 @@ pub struct UserData {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceProfile {
     pub identities: Vec<PublicIdentity>,
+    /// Wildcarded identities that are no URIs.
+    pub wildcards: Vec<Wildcard>,
     pub filter_criteria: Vec<FilterCriteria>,
+    /// The CoreNetworkServicesAuthorization element as it came, tags included.
+    pub core_network_services: Option<Vec<u8>>,
+    /// SharedIFCSetID: criteria that both ends have beforehand.
+    pub shared_ifc_sets: Vec<u32>,
+}
+
+/// A wildcarded identity such as `sip:room-!.*!@home.example`, as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wildcard {
+    pub text: String,
+    pub barred: bool,
+    pub kind: IdentityType,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +53,9 @@ pub enum IdentityType {
     DistinctUser,
     DistinctService,
     WildcardService,
-    /// A code this crate has no use for (3, 4: wildcarded user identities).
+    NonDistinctUser,
+    WildcardUser,
+    /// A code without a name here.
     Other(u8),
 }
 
@@ -45,6 +65,8 @@ impl IdentityType {
             Self::DistinctUser => 0,
             Self::DistinctService => 1,
             Self::WildcardService => 2,
+            Self::NonDistinctUser => 3,
+            Self::WildcardUser => 4,
             Self::Other(code) => code,
         }
     }
@@ -54,20 +76,20 @@ impl IdentityType {
             0 => Self::DistinctUser,
             1 => Self::DistinctService,
             2 => Self::WildcardService,
+            3 => Self::NonDistinctUser,
+            4 => Self::WildcardUser,
             other => Self::Other(other),
         }
     }
 }
 
-/// One InitialFilterCriteria element as it came, tags included. Kept for whoever evaluates it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilterCriteria {
-    pub xml: Vec<u8>,
-}
-
 impl UserData {
     /// With a message bound of 64 KiB nothing larger arrives; the rest is room for the other AVPs.
     pub const LARGEST: usize = 48 * 1024;
+    /// Over all profiles, wildcards included.
+    pub const MOST_IDENTITIES: usize = 500;
+    /// Over all profiles.
+    pub const MOST_CRITERIA: usize = 500;
 
     /// All identities in document order.
     pub fn identities(&self) -> impl Iterator<Item = &PublicIdentity> {
@@ -81,6 +103,7 @@ impl UserData {
         usable.next().map(|id| &id.identity)
     }
 
+    /// In the order of the schema.
     pub fn to_xml(&self) -> Vec<u8> {
         let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?><IMSSubscription><PrivateID>");
         xml.push_str(&escape(self.private_id.as_str()));
@@ -89,10 +112,21 @@ impl UserData {
         for profile in &self.profiles {
             xml.extend_from_slice(b"<ServiceProfile>");
             for identity in &profile.identities {
-                write_identity(&mut xml, identity);
+                write_identity(&mut xml, identity.identity.as_str(), identity.barred, identity.kind);
+            }
+            for wildcard in &profile.wildcards {
+                write_identity(&mut xml, &wildcard.text, wildcard.barred, wildcard.kind);
             }
             for criteria in &profile.filter_criteria {
                 xml.extend_from_slice(&criteria.xml);
+            }
+            xml.extend_from_slice(profile.core_network_services.as_deref().unwrap_or_default());
+            if !profile.shared_ifc_sets.is_empty() {
+                xml.extend_from_slice(b"<Extension>");
+                for set in &profile.shared_ifc_sets {
+                    xml.extend_from_slice(format!("<SharedIFCSetID>{set}</SharedIFCSetID>").as_bytes());
+                }
+                xml.extend_from_slice(b"</Extension>");
             }
             xml.extend_from_slice(b"</ServiceProfile>");
         }
@@ -109,20 +143,29 @@ impl UserData {
     }
 }
 
-fn write_identity(xml: &mut Vec<u8>, identity: &PublicIdentity) {
+fn write_identity(xml: &mut Vec<u8>, identity: &str, barred: bool, kind: IdentityType) {
     xml.extend_from_slice(b"<PublicIdentity>");
-    if identity.barred {
+    if barred {
         xml.extend_from_slice(b"<BarringIndication>1</BarringIndication>");
     }
-    let uri = escape(identity.identity.as_str());
+    let uri = escape(identity);
     xml.extend_from_slice(format!("<Identity>{uri}</Identity>").as_bytes());
-    if identity.kind != IdentityType::DistinctUser {
-        let code = identity.kind.code();
+    if kind != IdentityType::DistinctUser {
+        let code = kind.code();
         xml.extend_from_slice(
             format!("<Extension><IdentityType>{code}</IdentityType></Extension>").as_bytes(),
         );
     }
     xml.extend_from_slice(b"</PublicIdentity>");
+}
+
+fn check_counts(profiles: &[ServiceProfile]) -> Result<(), CxError> {
+    let identities: usize = profiles.iter().map(|p| p.identities.len() + p.wildcards.len()).sum();
+    let criteria: usize = profiles.iter().map(|profile| profile.filter_criteria.len()).sum();
+    if identities > UserData::MOST_IDENTITIES || criteria > UserData::MOST_CRITERIA {
+        return Err(CxError::UserDataTooMany);
+    }
+    Ok(())
 }
 
 /// A pull parser over the document. Unknown elements are skipped without recursion, so depth costs no stack.
@@ -160,12 +203,15 @@ impl<'a> Document<'a> {
                     let text = self.content(&child)?;
                     private_id = Some(Impi::new(&text).map_err(|_| CxError::UserDataElement("PrivateID"))?);
                 }
-                "ServiceProfile" => profiles.push(self.profile()?),
+                "ServiceProfile" => {
+                    profiles.push(self.profile()?);
+                    check_counts(&profiles)?;
+                }
                 _ => self.skip(&child)?,
             }
         }
         let private_id = private_id.ok_or(CxError::UserDataElement("PrivateID"))?;
-        if !profiles.iter().any(|profile| !profile.identities.is_empty()) {
+        if profiles.iter().all(|profile| profile.identities.is_empty() && profile.wildcards.is_empty()) {
             return Err(CxError::UserDataElement("PublicIdentity"));
         }
         Ok(UserData { private_id, profiles })
@@ -179,20 +225,34 @@ impl<'a> Document<'a> {
                 Child::End => return Ok(profile),
                 Child::Empty => {}
                 Child::Element(child) => match child.local_name().as_ref() {
-                    "PublicIdentity" => profile.identities.extend(self.identity()?),
+                    "PublicIdentity" => self.identity(&mut profile)?,
                     "InitialFilterCriteria" => {
-                        self.skip(&child)?;
-                        let xml = self.between(begin)?.to_vec();
+                        let xml = self.verbatim(&child, begin)?;
                         profile.filter_criteria.push(FilterCriteria { xml });
                     }
+                    "CoreNetworkServicesAuthorization" => {
+                        profile.core_network_services = Some(self.verbatim(&child, begin)?);
+                    }
+                    "Extension" => self.profile_extension(&mut profile)?,
                     _ => self.skip(&child)?,
                 },
             }
         }
     }
 
-    /// None for a wildcard that is no URI we can hold: nothing registers with it.
-    fn identity(&mut self) -> Result<Option<PublicIdentity>, CxError> {
+    fn profile_extension(&mut self, profile: &mut ServiceProfile) -> Result<(), CxError> {
+        while let Some(child) = self.next_element()? {
+            if child.local_name().as_ref() == "SharedIFCSetID" {
+                let number = self.content(&child)?.trim().parse();
+                profile.shared_ifc_sets.push(number.map_err(|_| CxError::UserDataElement("SharedIFCSetID"))?);
+            } else {
+                self.skip(&child)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn identity(&mut self, profile: &mut ServiceProfile) -> Result<(), CxError> {
         let (mut uri, mut barred, mut kind) = (None, false, IdentityType::default());
         while let Some(child) = self.next_element()? {
             match child.local_name().as_ref() {
@@ -209,11 +269,15 @@ impl<'a> Document<'a> {
             }
         }
         let uri = uri.ok_or(CxError::UserDataElement("Identity"))?;
-        match Impu::new(uri.trim()) {
-            Ok(identity) => Ok(Some(PublicIdentity { identity, barred, kind })),
-            Err(_) if kind == IdentityType::DistinctUser => Err(CxError::UserDataElement("Identity")),
-            Err(_) => Ok(None),
+        let text = uri.trim();
+        match (Impu::new(text), kind) {
+            (Ok(identity), _) => profile.identities.push(PublicIdentity { identity, barred, kind }),
+            (Err(_), IdentityType::WildcardService | IdentityType::WildcardUser) if !text.is_empty() => {
+                profile.wildcards.push(Wildcard { text: text.to_owned(), barred, kind });
+            }
+            (Err(_), _) => return Err(CxError::UserDataElement("Identity")),
         }
+        Ok(())
     }
 
     fn identity_type(&mut self, mut kind: IdentityType) -> Result<IdentityType, CxError> {
@@ -275,12 +339,14 @@ impl<'a> Document<'a> {
         self.reader.read_to_end(start.name()).map(drop).map_err(|_| self.not_well_formed())
     }
 
-    /// What has been read since `begin`, without the white space before the first tag.
-    fn between(&self, begin: u64) -> Result<&'a [u8], CxError> {
+    /// The element that `start` begins, as it stands in the document. `begin` is where its tag or the white space
+    /// before it starts.
+    fn verbatim(&mut self, start: &BytesStart<'a>, begin: u64) -> Result<Vec<u8>, CxError> {
+        self.skip(start)?;
         let position = |at: u64| usize::try_from(at).map_err(|_| self.not_well_formed());
         let range = position(begin)?..position(self.reader.buffer_position())?;
         let part = self.text.get(range).ok_or_else(|| self.not_well_formed())?;
-        Ok(part.trim().as_bytes())
+        Ok(part.trim().as_bytes().to_vec())
     }
 
     fn event(&mut self) -> Result<Event<'a>, CxError> {

@@ -226,6 +226,7 @@ impl Subscription {
             profiles: vec![ServiceProfile {
                 identities: identities.collect(),
                 filter_criteria: set.map(|set| set.filter_criteria.clone()).unwrap_or_default(),
+                ..ServiceProfile::default()
             }],
         }
     }

@@ -74,6 +74,123 @@ fn hostile_documents_are_refused() {
     assert_eq!(UserData::from_xml(large.as_bytes()), Err(CxError::UserDataTooLarge));
 }
 
+const TWO_PROFILES: &str = r#"<IMSSubscription><PrivateID>a@home.example</PrivateID>
+  <ServiceProfile>
+    <PublicIdentity><BarringIndication>1</BarringIndication><Identity>sip:barred@home.example</Identity></PublicIdentity>
+    <PublicIdentity><Identity>sip:service@home.example</Identity><Extension><IdentityType>1</IdentityType></Extension></PublicIdentity>
+    <PublicIdentity><Identity>room !.*! any</Identity><Extension><IdentityType>2</IdentityType></Extension></PublicIdentity>
+    <PublicIdentity><Identity>+49!.*!</Identity><Extension><IdentityType>4</IdentityType></Extension></PublicIdentity>
+    <InitialFilterCriteria><Priority>1</Priority></InitialFilterCriteria>
+    <CoreNetworkServicesAuthorization><SubscribedMediaProfileId>7</SubscribedMediaProfileId></CoreNetworkServicesAuthorization>
+    <Extension><SharedIFCSetID>3</SharedIFCSetID><SharedIFCSetID>5</SharedIFCSetID><Extension><New>x</New></Extension></Extension>
+  </ServiceProfile>
+  <ServiceProfile>
+    <PublicIdentity><Identity>sip:other@home.example</Identity><Extension><IdentityType>3</IdentityType></Extension></PublicIdentity>
+    <PublicIdentity><Identity>sip:first@home.example</Identity></PublicIdentity>
+  </ServiceProfile>
+</IMSSubscription>"#;
+
+/// CX-13: the profiles of one document are one implicit set.
+#[test]
+fn cx_13_default_over_all_profiles() {
+    let data = UserData::from_xml(TWO_PROFILES.as_bytes()).unwrap();
+    assert_eq!(data.identities().count(), 4);
+    assert_eq!(data.default_impu().unwrap().as_str(), "sip:first@home.example");
+    let kinds: Vec<_> = data.identities().map(|id| id.kind.code()).collect();
+    assert_eq!(kinds, [0, 1, 3, 0]);
+}
+
+#[test]
+fn cx_13_what_is_no_identity_is_kept() {
+    let data = UserData::from_xml(TWO_PROFILES.as_bytes()).unwrap();
+    let profile = &data.profiles[0];
+    let wildcards: Vec<_> = profile.wildcards.iter().map(|w| (w.text.as_str(), w.kind)).collect();
+    assert_eq!(
+        wildcards,
+        [("room !.*! any", IdentityType::WildcardService), ("+49!.*!", IdentityType::WildcardUser)]
+    );
+    assert_eq!(profile.shared_ifc_sets, [3, 5]);
+    let authorization = profile.core_network_services.as_deref().unwrap();
+    assert!(authorization.starts_with(b"<CoreNetworkServicesAuthorization><Sub"));
+    assert!(authorization.ends_with(b"</CoreNetworkServicesAuthorization>"));
+    let written = data.to_xml();
+    assert_eq!(UserData::from_xml(&written).unwrap(), data);
+    // The order of the schema.
+    let text = String::from_utf8(written).unwrap();
+    let places = ["<PublicIdentity>", "<InitialFilter", "<CoreNetwork", "<Extension><SharedIFC"]
+        .map(|tag| text.find(tag).unwrap());
+    assert!(places.is_sorted(), "{text}");
+}
+
+#[test]
+fn cx_13_criteria_are_summed_up() {
+    let xml = r#"<InitialFilterCriteria>
+      <Priority>10</Priority>
+      <TriggerPoint><ConditionTypeCNF>1</ConditionTypeCNF>
+        <SPT><ConditionNegated>0</ConditionNegated><Group>0</Group><Method>INVITE</Method><Extension/></SPT>
+        <SPT><ConditionNegated>0</ConditionNegated><Group>0</Group><Group>1</Group><Method>MESSAGE</Method></SPT>
+        <SPT><ConditionNegated>1</ConditionNegated><Group>1</Group><SIPHeader><Header>Event</Header><Content>.*presence.*</Content></SIPHeader></SPT>
+        <SPT><Group>2</Group><SessionCase>0</SessionCase></SPT>
+        <SPT><Group>3</Group><RequestURI>sip:a&#10;b@c</RequestURI></SPT>
+        <SPT><Group>3</Group><SessionDescription><Line>m</Line><Content>video</Content></SessionDescription></SPT>
+      </TriggerPoint>
+      <ApplicationServer><ServerName>sip:as.home.example:5065</ServerName><DefaultHandling>1</DefaultHandling><ServiceInfo>x &lt; y</ServiceInfo></ApplicationServer>
+      <ProfilePartIndicator>0</ProfilePartIndicator></InitialFilterCriteria>"#;
+    let summary = FilterCriteria { xml: xml.as_bytes().to_vec() }.summary();
+    assert_eq!(summary.priority, Some(10));
+    assert_eq!(summary.application_server.as_deref(), Some("sip:as.home.example:5065"));
+    assert_eq!(summary.default_handling, Some(DefaultHandling::SessionTerminated));
+    assert_eq!(summary.service_info.as_deref(), Some("x < y"));
+    assert_eq!(
+        summary.to_string(),
+        "10: (method INVITE or method MESSAGE) and (method MESSAGE or not header Event = \".*presence.*\") \
+         and originating, registered and (request-URI sip:a b@c or SDP line m = \"video\") \
+         -> sip:as.home.example:5065, or the session ends"
+    );
+    let dnf = xml.replace("<ConditionTypeCNF>1<", "<ConditionTypeCNF>0<");
+    let trigger = FilterCriteria { xml: dnf.into_bytes() }.summary().trigger.unwrap();
+    assert!(
+        trigger.starts_with("(method INVITE and method MESSAGE) or (method MESSAGE and not"),
+        "{trigger}"
+    );
+}
+
+#[test]
+fn cx_13_criteria_that_cannot_be_read_harm_nothing() {
+    for (inside, shown) in [
+        ("", "?: everything -> ?"),
+        ("<Priority>many</Priority>", "?: everything -> ?"),
+        (
+            "<Priority>1</Priority><TriggerPoint><SPT><Method>&e;</Method></SPT></TriggerPoint>",
+            "1: everything -> ?",
+        ),
+        (
+            "<Priority>1</Priority><TriggerPoint><SPT><New>1</New></SPT></TriggerPoint>",
+            "1: something unknown -> ?",
+        ),
+    ] {
+        let xml = TWO_PROFILES.replace("<Priority>1</Priority>", inside);
+        let data = UserData::from_xml(xml.as_bytes()).unwrap();
+        assert_eq!(data.profiles[0].filter_criteria[0].summary().to_string(), shown);
+    }
+    assert_eq!(FilterCriteria { xml: vec![0xff] }.summary(), CriteriaSummary::default());
+}
+
+#[test]
+fn too_many_identities_or_criteria_are_refused() {
+    let of = |inside: &str, count: usize| {
+        let profile = format!("<ServiceProfile>{}</ServiceProfile>", inside.repeat(count));
+        let start = "<IMSSubscription><PrivateID>a@b</PrivateID><ServiceProfile><PublicIdentity><Identity>sip:a@b</Identity></PublicIdentity></ServiceProfile>";
+        UserData::from_xml(format!("{start}{profile}</IMSSubscription>").as_bytes())
+    };
+    let identity = "<PublicIdentity><Identity>sip:a@b</Identity></PublicIdentity>";
+    assert!(of(identity, 499).is_ok());
+    assert_eq!(of(identity, 500), Err(CxError::UserDataTooMany));
+    let criteria = "<InitialFilterCriteria></InitialFilterCriteria>";
+    assert!(of(criteria, 500).is_ok());
+    assert_eq!(of(criteria, 501), Err(CxError::UserDataTooMany));
+}
+
 fn identity() -> impl Strategy<Value = PublicIdentity> {
     ("sip:[a-z0-9&;.]{1,12}@[a-z.]{1,12}", any::<bool>(), 0u8..6).prop_filter_map(
         "no identity",
@@ -90,7 +207,11 @@ fn identity() -> impl Strategy<Value = PublicIdentity> {
 fn profile() -> impl Strategy<Value = ServiceProfile> {
     (proptest::collection::vec(identity(), 1..5), 0usize..3).prop_map(|(identities, count)| {
         let xml = b"<InitialFilterCriteria><Priority>1</Priority></InitialFilterCriteria>".to_vec();
-        ServiceProfile { identities, filter_criteria: vec![FilterCriteria { xml }; count] }
+        ServiceProfile {
+            identities,
+            filter_criteria: vec![FilterCriteria { xml }; count],
+            ..ServiceProfile::default()
+        }
     })
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn profile(identities: &[(&str, bool)]) -> UserData {
     let filter_criteria = vec![FilterCriteria { xml: CRITERIA.into() }];
     UserData {
         private_id: Impi::new(IMPI).unwrap(),
-        profiles: vec![ServiceProfile { identities, filter_criteria }],
+        profiles: vec![ServiceProfile { identities, filter_criteria, ..ServiceProfile::default() }],
     }
 }
 

@@ -62,7 +62,7 @@ fn any_user_data() -> impl Strategy<Value = UserData> {
                     kind: IdentityType::DistinctUser,
                 })
                 .collect(),
-            filter_criteria: Vec::new(),
+            ..ServiceProfile::default()
         }],
     })
 }
@@ -219,8 +219,9 @@ fn any_extra() -> impl Strategy<Value = Vec<u8>> {
         let mut wire = Vec::new();
         for ((code, vendor), data) in avps {
             wire.extend(code.to_be_bytes());
-            let header = if vendor == 0 { 8 } else { 12 };
-            wire.extend([if vendor == 0 { 0 } else { 0x80 }, 0, 0, header + data.len() as u8]);
+            let header: u8 = if vendor == 0 { 8 } else { 12 };
+            let length = header + u8::try_from(data.len()).unwrap();
+            wire.extend([if vendor == 0 { 0 } else { 0x80 }, 0, 0, length]);
             if vendor != 0 {
                 wire.extend(vendor.to_be_bytes());
             }
