@@ -72,7 +72,7 @@ pub(super) fn read_answer(
     Ok(Ok(ServerAssignment {
         impi: fields.optional(d::USER_NAME)?.map(impi).transpose()?,
         user_data: read_user_data(fields)?,
-        charging: fields.optional(d::CHARGING_INFORMATION)?.map(read_charging).transpose()?,
+        charging: fields.optional(d::CHARGING_INFORMATION)?.map(read_charging).transpose()?.map(Box::new),
         server_name_not_stored,
         restoration: fields.all(d::SCSCF_RESTORATION_INFO).map(read_restoration).collect::<Result<_, _>>()?,
     }))

@@ -246,7 +246,8 @@ pub struct ServerAssignment {
     /// A private identity of the user, when the request named none.
     pub impi: Option<Impi>,
     pub user_data: Option<UserData>,
-    pub charging: Option<ChargingInformation>,
+    /// Boxed because it is large and rare.
+    pub charging: Option<Box<ChargingInformation>>,
     /// DIAMETER_SUCCESS_SERVER_NAME_NOT_STORED: done, but the HSS does not keep the S-CSCF name.
     pub server_name_not_stored: bool,
     /// What an S-CSCF that is gone has left, for the one that takes over.

@@ -267,7 +267,7 @@ fn cx_14_both_621_and_623_in_one_message() {
         primary_collection: Some("aaa://ccf.home.example:3868".into()),
         ..Default::default()
     };
-    let saa = Answer::Saa(Ok(ServerAssignment { charging: Some(charging), ..Default::default() }));
+    let saa = Answer::Saa(Ok(ServerAssignment { charging: Some(Box::new(charging)), ..Default::default() }));
     let overload = [
         avp(AvpKey { code: 621, vendor: 0 }, 0, &[0, 0, 2, 0x6e, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 1]),
         avp(AvpKey { code: 623, vendor: 0 }, 0, &[]),

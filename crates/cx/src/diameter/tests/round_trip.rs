@@ -180,12 +180,12 @@ fn any_answer() -> impl Strategy<Value = Answer> {
         .prop_map(|(impi, user_data, charging, server_name_not_stored, restoration)| {
             let charging =
                 charging.map(|[primary_event, secondary_event, primary_collection, secondary_collection]| {
-                    ChargingInformation {
+                    Box::new(ChargingInformation {
                         primary_event,
                         secondary_event,
                         primary_collection,
                         secondary_collection,
-                    }
+                    })
                 });
             let saa = ServerAssignment { impi, user_data, charging, server_name_not_stored, restoration };
             Answer::Saa(Ok(saa))
