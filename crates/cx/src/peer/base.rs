@@ -60,7 +60,8 @@ pub(super) fn capabilities_answer(
     ids: Ids,
     code: BaseCode,
 ) -> Result<Wire, CxError> {
-    let mut writer = writer(Command::CapabilitiesExchange, false, false, Application::Base, ids);
+    let error = code.is_protocol_error();
+    let mut writer = writer(Command::CapabilitiesExchange, false, error, Application::Base, ids);
     writer.number(d::RESULT_CODE, code.code());
     identify(&mut writer, origin);
     capabilities(&mut writer, local);

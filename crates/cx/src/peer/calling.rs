@@ -99,6 +99,14 @@ impl<R> Calls<R> {
         self.by_end_to_end.insert(number, call);
     }
 
+    /// The identifiers of the newest call.
+    #[cfg(test)]
+    pub(super) fn ids_of_last(&self) -> (Ids, String) {
+        let (_, number) = self.order.back().unwrap();
+        let call = &self.by_end_to_end[number];
+        (Ids { hop_by_hop: call.sent.unwrap().1, end_to_end: *number }, call.session_id.clone())
+    }
+
     /// The calls that `filter` picks, oldest first.
     fn numbers(&self, filter: impl Fn(&Call<R>) -> bool) -> Vec<u32> {
         let live =

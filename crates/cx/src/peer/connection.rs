@@ -156,6 +156,11 @@ impl Connection {
         self.octets > BACKLOG
     }
 
+    #[cfg(test)]
+    pub(super) const fn octets(&self) -> usize {
+        self.octets
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.ended.is_none() && self.phase == Phase::Open
     }

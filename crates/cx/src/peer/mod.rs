@@ -1,4 +1,4 @@
-//! Diameter connections between the CSCFs and the HSS, over TCP.
+//! Diameter connections between the CSCFs and the HSS, over TCP or TLS.
 //!
 //! [`DiameterClient`] keeps a connection to each HSS peer of its configuration and is a [`crate::Link`]; what the HSS
 //! asks of its own accord goes to a [`crate::Server`]. [`Peers`] is the HSS's end: it answers whoever connects and is a
@@ -18,10 +18,16 @@ mod random;
 mod serving;
 mod watchdog;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use net::{DiameterClient, PeerFile, Peers, UnknownPeer, serve};
+pub use net::{
+    DiameterClient, FileError, Listener, PeerFile, Peers, RemoteFile, ServerFile, Tls, TlsError, TlsFile,
+    serve,
+};
 use random::Random;
 
 use crate::diameter::Command;
@@ -72,14 +78,22 @@ pub struct ClientConfig {
     pub serves: &'static [Command],
     /// Requests of one peer the server may work on at a time; further ones are refused with TOO_BUSY.
     pub max_in_progress: usize,
+    /// With it every peer must have a name, and nothing is ever sent in clear text.
+    pub tls: Option<Tls>,
 }
 
 impl ClientConfig {
-    /// With the timers of RFC 3539 and RFC 6733.
+    /// To one peer in clear text.
     pub fn new(origin: Origin, remote: SocketAddr, destination_realm: String) -> Self {
+        let peers = vec![RemotePeer { address: remote, host: None }];
+        Self { peers, ..Self::to(origin, destination_realm) }
+    }
+
+    /// To no peer so far. With the timers of RFC 3539 and RFC 6733.
+    pub fn to(origin: Origin, destination_realm: String) -> Self {
         Self {
             origin,
-            peers: vec![RemotePeer { address: remote, host: None }],
+            peers: Vec::new(),
             destination_realm,
             destination_host: None,
             request_timeout: Duration::from_secs(5),
@@ -89,6 +103,7 @@ impl ClientConfig {
             longest_pause: Duration::from_secs(30),
             serves: &[Command::RegistrationTermination, Command::PushProfile],
             max_in_progress: 256,
+            tls: None,
         }
     }
 }

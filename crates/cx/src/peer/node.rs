@@ -116,9 +116,8 @@ impl<R> Node<R> {
         self.connections.values().any(|connection| connection.rank().is_some())
     }
 
-    /// Connections that came to us and have not introduced themselves.
-    pub(super) fn strangers(&self) -> usize {
-        self.connections.values().filter(|one| matches!(one.phase, Phase::AwaitsCer { .. })).count()
+    pub(super) fn is_introduced(&self, id: u64) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.peer.is_some())
     }
 
     /// After [`Self::stop`]: nothing is left to be done.

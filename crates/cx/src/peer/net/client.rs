@@ -1,14 +1,18 @@
 //! The CSCF's end: connections to the HSS peers, kept up, with many requests on their way at once.
 
+use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
 use super::shared::{REMEMBERED, Shared};
-use super::stream;
+use super::{Tls, stream, tls};
 use crate::peer::calling::Target;
 use crate::peer::connection::Side;
 use crate::peer::node::Settings;
@@ -51,7 +55,7 @@ impl DiameterClient {
         let (runtime, dialling) = (Handle::current(), Arc::downgrade(&shared));
         let dial = move |place: usize| {
             if let (Some(shared), Some(peer)) = (dialling.upgrade(), config.peers.get(place)) {
-                runtime.spawn(connect(shared, place, peer.clone()));
+                runtime.spawn(connect(shared, place, peer.clone(), config.tls.clone()));
             }
         };
         shared.start(Some(Box::new(dial)));
@@ -94,23 +98,38 @@ fn settings(config: &ClientConfig) -> Settings {
     }
 }
 
-async fn connect(shared: Arc<Shared>, place: usize, peer: RemotePeer) {
-    let remote = peer.address;
-    let attempt = async {
-        let stream = TcpStream::connect(remote).await?;
-        stream.set_nodelay(true)?;
-        let local = stream.local_addr()?.ip();
-        Ok::<_, std::io::Error>((stream, local))
-    };
-    match timeout(CONNECT_TIMEOUT, attempt).await {
-        Ok(Ok((stream, local))) => stream::run(shared, stream, Side::Dialled(place), local, None).await,
-        Ok(Err(error)) => {
-            tracing::warn!(%remote, %error, "failed to connect to a Diameter peer");
-            shared.with(|node, now| node.dial_failed(now, place));
+async fn connect(shared: Arc<Shared>, place: usize, peer: RemotePeer, tls: Option<Tls>) {
+    match timeout(CONNECT_TIMEOUT, open(&peer, tls.as_ref())).await {
+        Ok(Ok((local, Stream::Tcp(stream)))) => {
+            stream::run(shared, stream, Side::Dialled(place), local, None, None).await;
         }
-        Err(_) => {
-            tracing::warn!(%remote, "failed to connect to a Diameter peer: no answer");
+        Ok(Ok((local, Stream::Tls(stream)))) => {
+            let proof = tls::proof(stream.get_ref().1);
+            stream::run(shared, stream, Side::Dialled(place), local, Some(proof), None).await;
+        }
+        failed => {
+            let remote = peer.address;
+            match failed {
+                Ok(Err(error)) => tracing::warn!(%remote, %error, "failed to connect to a Diameter peer"),
+                _ => tracing::warn!(%remote, "failed to connect to a Diameter peer: no answer"),
+            }
             shared.with(|node, now| node.dial_failed(now, place));
         }
     }
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+async fn open(peer: &RemotePeer, tls: Option<&Tls>) -> io::Result<(IpAddr, Stream)> {
+    let stream = TcpStream::connect(peer.address).await?;
+    stream.set_nodelay(true)?;
+    let local = stream.local_addr()?.ip();
+    let Some(tls) = tls else { return Ok((local, Stream::Tcp(stream))) };
+    let nameless = || io::Error::other("its Origin-Host is not known, which its certificate must name");
+    let name = peer.host.clone().and_then(|host| ServerName::try_from(host).ok()).ok_or_else(nameless)?;
+    let stream = tls.connector().connect(name, stream).await?;
+    Ok((local, Stream::Tls(Box::new(stream))))
 }

@@ -5,7 +5,9 @@ mod file;
 mod server;
 mod shared;
 mod stream;
+mod tls;
 
 pub use client::DiameterClient;
-pub use file::{PeerFile, UnknownPeer};
-pub use server::{Peers, serve};
+pub use file::{FileError, PeerFile, RemoteFile, ServerFile};
+pub use server::{Listener, Peers, serve};
+pub use tls::{Tls, TlsError, TlsFile};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -20,13 +20,14 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What is written at once, at most: many small messages, or one of the longest.
 const BATCH: usize = LONGEST_MESSAGE;
 
-/// Runs a connection until it ends.
+/// Runs a connection until it ends. `stranger` goes when the peer has introduced itself.
 pub(super) async fn run(
     shared: Arc<Shared>,
     stream: impl AsyncRead + AsyncWrite + Unpin,
     side: Side,
     local: IpAddr,
     proof: Option<Proof>,
+    stranger: Option<OwnedSemaphorePermit>,
 ) {
     let (id, wake) = shared.opened(side, local, proof);
     let mut closed = Closed { shared: Arc::clone(&shared), id, why: End::Stopping };
@@ -35,7 +36,7 @@ pub(super) async fn run(
     let writing = write_all(&shared, id, writer, &wake, &written);
     tokio::pin!(writing);
     closed.why = tokio::select! {
-        why = read_all(&shared, id, reader, &written) => {
+        why = read_all(&shared, id, reader, &written, stranger) => {
             shared.with(|node, now| node.end(now, id, why));
             let _ = timeout(LAST_WORDS, &mut writing).await;
             why
@@ -64,6 +65,7 @@ async fn read_all(
     id: u64,
     mut reader: impl AsyncRead + Unpin,
     written: &Notify,
+    mut stranger: Option<OwnedSemaphorePermit>,
 ) -> End {
     // Never grows, so no copy with keys in it stays behind: less than one message is left in it before each read.
     let mut buffer = Zeroizing::new(Vec::with_capacity(2 * LONGEST_MESSAGE));
@@ -86,6 +88,9 @@ async fn read_all(
                 taken += length;
             }
         });
+        if stranger.is_some() && shared.with(|node, _| node.is_introduced(id)) {
+            stranger = None;
+        }
         match taken {
             Ok(taken) => drop(buffer.drain(..taken)),
             Err(error) => return crate::CxError::into(error),
