@@ -1,6 +1,7 @@
 //! The whole registration chain as values on a virtual clock: no socket, no kernel, no thread.
 
 pub(crate) mod check;
+mod diameter;
 mod kernel;
 mod map;
 mod plan;
@@ -424,6 +425,8 @@ impl Network {
     fn ask(&mut self, caller: &str, request: cx::Request) -> Result<cx::Answer, LinkError> {
         self.trace.push(format!("{caller} {}", request.name()));
         let from = cx::Origin { host: caller.to_ascii_lowercase(), realm: ::lab::plan::HOME_DOMAIN.into() };
-        self.cx_failure.map_or_else(|| Ok(self.hss.answer(&from, request)), Err)
+        let hss = &mut self.hss;
+        self.cx_failure
+            .map_or_else(|| Ok(diameter::carried(&from, request, |request| hss.answer(&from, request))), Err)
     }
 }
