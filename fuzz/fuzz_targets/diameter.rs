@@ -24,11 +24,11 @@ fuzz_target!(|octets: &[u8]| {
 });
 
 fn read(header: &Header, avps: &[u8]) {
-    let (session_id, proxy_info) = decode::remains(avps);
+    let (session_id, repeated) = decode::remains(avps);
     let _ = decode::result_code(avps);
     let origin = Origin { host: "a.example".into(), realm: "example".into() };
     let ids = Ids { hop_by_hop: 1, end_to_end: 2 };
-    let context = encode::AnswerContext { ids, session_id: &session_id, origin: &origin, proxy_info: &proxy_info };
+    let context = encode::AnswerContext { ids, session_id: &session_id, origin: &origin, repeated: &repeated };
     match decode::request(header, avps) {
         Ok(incoming) => {
             let context = encode::RequestContext {

@@ -1,12 +1,15 @@
 //! The real binaries as processes in a namespace.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use lab::Namespace;
-use nix::sys::signal::{Signal, kill};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// A running binary; killed when dropped.
@@ -31,20 +34,43 @@ impl Process {
         arguments: &[&str],
         folder: &Path,
     ) -> Result<Self> {
+        Self::run(namespace, name, Command::new(binary(name)).args(arguments).current_dir(folder), None)
+    }
+
+    /// Starts a program of somebody else's, which finds `hosts` in the place of /etc/hosts.
+    pub fn foreign(
+        namespace: &Namespace,
+        name: &'static str,
+        command: &mut Command,
+        hosts: &Path,
+    ) -> Result<Self> {
+        Self::run(namespace, name, command, Some(hosts))
+    }
+
+    fn run(
+        namespace: &Namespace,
+        name: &'static str,
+        command: &mut Command,
+        hosts: Option<&Path>,
+    ) -> Result<Self> {
         let output = tempfile::tempdir()?;
         let file = |name| std::fs::File::create(output.path().join(name));
-        let (stdout, stderr) = (file("stdout")?, file("stderr")?);
-        // A child is born into the namespace of the thread that starts it.
+        command
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(file("stdout")?)
+            .stderr(file("stderr")?)
+            // Whatever it starts itself ends with it.
+            .process_group(0);
+        // A child is born into the namespaces of the thread that starts it.
         let child = namespace.run(|| {
-            let mut command = Command::new(binary(name));
-            command
-                .env("NO_COLOR", "1")
-                .args(arguments)
-                .current_dir(folder)
-                .stdin(Stdio::null())
-                .stdout(stdout)
-                .stderr(stderr);
-            command.spawn().with_context(|| format!("start {}", binary(name).display()))
+            if let Some(hosts) = hosts {
+                unshare(CloneFlags::CLONE_NEWNS).context("make a mount namespace")?;
+                let none = None::<&str>;
+                mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("keep mounts")?;
+                mount(Some(hosts), "/etc/hosts", none, MsFlags::MS_BIND, none).context("cover /etc/hosts")?;
+            }
+            command.spawn().with_context(|| format!("start {}", command.get_program().to_string_lossy()))
         })?;
         Ok(Self { name, child, output })
     }
@@ -102,7 +128,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        if let Ok(pid) = i32::try_from(self.child.id())
+            && let Ok(None) = self.child.try_wait()
+        {
+            let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+        }
         let _ = self.child.wait();
     }
 }

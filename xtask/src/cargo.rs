@@ -41,6 +41,17 @@ pub struct Executable {
     pub path: PathBuf,
 }
 
+impl Executable {
+    /// Names of the ignored tests of an integration test that contain `filter`.
+    pub fn ignored_tests(&self, filter: Option<&str>) -> Result<Vec<String>> {
+        let mut list = Command::new(&self.path);
+        list.args(["--ignored", "--list", "--format=terse"]).args(filter);
+        let output = list.output().with_context(|| format!("list the tests of {}", self.target))?;
+        let names = String::from_utf8_lossy(&output.stdout);
+        Ok(names.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+    }
+}
+
 #[derive(Deserialize)]
 struct Artifact {
     executable: Option<PathBuf>,

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod guest;
 mod guest_init;
+mod interop;
 mod kernel;
 mod kernel_modules;
 mod limited;
@@ -25,6 +26,7 @@ use clap::{Parser, Subcommand};
 ///   cargo xtask demo                         one UE registers over ESP, end to end
 ///   cargo xtask demo --ues 5 --json          five, and one JSON document
 ///   cargo xtask test                         every test, on a kernel with ESP
+///   cargo xtask interop                      with Kamailio's I-CSCF and S-CSCF
 ///   cargo xtask check                        format, clippy, tidy
 ///   cargo xtask spec-report                  which checklist ids have a test
 #[derive(Debug, Parser)]
@@ -45,6 +47,7 @@ enum Command {
     Demo(demo::Options),
     /// Run every test: unit and property tests here, the netns suite on a kernel with ESP.
     Test(test::Options),
+    Interop(interop::Options),
     /// Format, clippy with warnings as errors, and the house rules (tidy).
     Check,
     /// Check the house rules only: pure crates stay pure, files short, pages true.
@@ -65,7 +68,9 @@ enum Command {
     },
     /// Process 1 of the guest kernel.
     #[command(hide = true)]
-    GuestInit { job: PathBuf },
+    GuestInit {
+        job: PathBuf,
+    },
     /// Module loader of the guest kernel.
     #[command(hide = true, disable_help_flag = true)]
     GuestModprobe {
@@ -79,6 +84,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::Interop(options) => interop::run(&options),
         Command::Check => check::run().map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
         Command::SpecReport(options) => spec_report::run(&options),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::cargo::{self, Executable};
 use crate::kernel::{self, Job, Kernel, Outcome};
-use crate::{limited, packages};
+use crate::{interop, limited, packages};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
@@ -99,7 +99,7 @@ fn package_suites(executables: &[Executable], filter: Option<&str>, verdict: &mu
             .iter()
             .find(|built| built.is_integration_test && (built.package == *package && built.target == *target))
             .with_context(|| format!("find the test {target} of {package}, which NEED_PACKAGES names"))?;
-        if !has_ignored_test(suite, filter)? {
+        if suite.ignored_tests(filter)?.is_empty() {
             anyhow::ensure!(filter.is_some(), "{package} / {target} is in NEED_PACKAGES and ignores no test");
             continue;
         }
@@ -126,8 +126,10 @@ fn netns_suites(
     filter: Option<&str>,
     verdict: &mut Verdict,
 ) -> Result<()> {
-    let is_netns =
-        |built: &&Executable| built.is_integration_test && NEED_ESP.contains(&built.package.as_str());
+    let is_netns = |built: &&Executable| {
+        let is_ours = built.is_integration_test && NEED_ESP.contains(&built.package.as_str());
+        is_ours && !interop::SUITES.contains(&built.target.as_str())
+    };
     let suites: Vec<&Executable> = executables.iter().filter(is_netns).collect();
     for suite in &suites {
         eprintln!("netns: {} / {}", suite.package, suite.target);
@@ -139,10 +141,6 @@ fn netns_suites(
         };
         verdict.take("netns", suite, kernel.run(&job)?);
     }
-    let kernel = match kernel {
-        Kernel::Host { .. } => "host's kernel",
-        Kernel::Guest(_) => "guest kernel",
-    };
     verdict.suites.push(format!("{} netns suites on the {kernel}", suites.len()));
     Ok(())
 }
@@ -156,15 +154,6 @@ impl Verdict {
             self.failed.push(format!("{} / {}", suite.package, suite.target));
         }
     }
-}
-
-fn has_ignored_test(suite: &Executable, filter: Option<&str>) -> Result<bool> {
-    let list = Command::new(&suite.path)
-        .args(["--ignored", "--list", "--format=terse"])
-        .args(filter)
-        .output()
-        .with_context(|| format!("list the tests of {}", suite.target))?;
-    Ok(String::from_utf8_lossy(&list.stdout).lines().any(|line| line.ends_with(": test")))
 }
 
 fn arguments(filter: Option<&str>) -> Vec<String> {

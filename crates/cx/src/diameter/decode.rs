@@ -2,10 +2,10 @@
 
 pub(crate) use super::fields::{Fields, number, text, wrong};
 
-use super::dictionary as d;
+use super::dictionary::{self as d, Definition};
 use super::encode::comes_from_hss;
 use super::outcome::Outcome;
-use super::{Avps, Command, Extra, Header, Ids};
+use super::{Avp, Avps, Command, Extra, Header, Ids};
 use super::{lir, mar, ppr, rtr, sar, uar};
 use crate::{Answer, BaseCode, CxError, Origin, Request};
 
@@ -14,8 +14,8 @@ use crate::{Answer, BaseCode, CxError, Origin, Request};
 pub struct Incoming {
     pub ids: Ids,
     pub session_id: String,
-    /// As they stood in the request: they go back unchanged.
-    pub proxy_info: Vec<u8>,
+    /// AVPs that the answer has as they stood in the request.
+    pub repeated: Vec<u8>,
     /// Origin-Host and Origin-Realm of the sender.
     pub origin: Origin,
     pub request: Request,
@@ -66,8 +66,8 @@ pub fn request(header: &Header, avps: &[u8]) -> Result<Incoming, CxError> {
     if extra.supported_features()?.into_iter().any(super::SupportedFeatures::ask_too_much) {
         return Err(CxError::FeatureUnsupported);
     }
-    let proxy_info = proxy_info(avps);
-    Ok(Incoming { ids: header.ids, session_id, proxy_info, origin, request, extra })
+    let repeated = repeated(header.command, avps);
+    Ok(Incoming { ids: header.ids, session_id, repeated, origin, request, extra })
 }
 
 fn pass_over_common(fields: &Fields<'_>) -> Result<(), CxError> {
@@ -83,12 +83,21 @@ pub fn remains(avps: &[u8]) -> (String, Vec<u8>) {
     let mut readable = Avps::new(avps).map_while(Result::ok);
     let session_id = readable.find(|avp| avp.key == d::SESSION_ID.key);
     let session_id = session_id.and_then(|avp| std::str::from_utf8(avp.data).ok()).unwrap_or_default();
-    (session_id.to_owned(), proxy_info(avps))
+    (session_id.to_owned(), copied(&[d::PROXY_INFO], avps))
 }
 
-fn proxy_info(avps: &[u8]) -> Vec<u8> {
-    let all = Avps::new(avps).map_while(Result::ok);
-    all.filter(|avp| avp.key == d::PROXY_INFO.key).flat_map(|avp| avp.whole).copied().collect()
+/// Proxy-Info, and in MAA the identities: Kamailio takes none without them.
+//= TS 29.229 6.1.8
+fn repeated(command: Command, avps: &[u8]) -> Vec<u8> {
+    match command {
+        Command::MultimediaAuth => copied(&[d::USER_NAME, d::PUBLIC_IDENTITY, d::PROXY_INFO], avps),
+        _ => copied(&[d::PROXY_INFO], avps),
+    }
+}
+
+fn copied(wanted: &[Definition], avps: &[u8]) -> Vec<u8> {
+    let is_wanted = |avp: &Avp<'_>| wanted.iter().any(|definition| definition.key == avp.key);
+    Avps::new(avps).map_while(Result::ok).filter(is_wanted).flat_map(|avp| avp.whole).copied().collect()
 }
 
 /// How an answer ended, for answers that are not of one Cx command.

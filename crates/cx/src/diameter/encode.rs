@@ -28,8 +28,8 @@ pub struct AnswerContext<'a> {
     pub ids: Ids,
     pub session_id: &'a str,
     pub origin: &'a Origin,
-    /// The Proxy-Info AVPs of the request, as they stood there.
-    pub proxy_info: &'a [u8],
+    /// AVPs of the request, as they stood there.
+    pub repeated: &'a [u8],
 }
 
 impl Request {
@@ -116,7 +116,8 @@ pub fn answer_with(answer: &Answer, context: &AnswerContext<'_>, extra: &Extra) 
         Answer::Lia(Ok(lia)) => lir::code(lia),
         answer => answer.failure().map_or(BaseCode::Success.into(), Code::of),
     };
-    let mut writer = start_answer(answer.command(), context, code, 1024 + 256 * vectors + extra.wire().len());
+    let capacity = 1024 + 256 * vectors + extra.wire().len() + context.repeated.len();
+    let mut writer = start_answer(answer.command(), context, code, capacity);
     match answer {
         Answer::Uaa(Ok(uaa)) => uar::write_answer(&mut writer, uaa),
         Answer::Saa(Ok(saa)) => sar::write_answer(&mut writer, saa)?,
@@ -131,7 +132,7 @@ pub fn answer_with(answer: &Answer, context: &AnswerContext<'_>, extra: &Extra) 
         }
     }
     writer.raw(extra.wire());
-    writer.raw(context.proxy_info);
+    writer.raw(context.repeated);
     writer.finish()
 }
 
@@ -151,7 +152,7 @@ pub fn refusal(command: Command, context: &AnswerContext<'_>, error: &CxError) -
     if let Some(failed) = error.failed_avp() {
         failed_avp(&mut writer, failed);
     }
-    writer.raw(context.proxy_info);
+    writer.raw(context.repeated);
     writer.finish()
 }
 

@@ -69,6 +69,9 @@ pub(super) fn read_answer(
     fields: &Fields<'_>,
     outcome: Outcome,
 ) -> Result<Result<MultimediaAuth, CxFailure>, CxError> {
+    // Those of the request again.
+    fields.optional(d::USER_NAME)?;
+    fields.optional(d::PUBLIC_IDENTITY)?;
     if !matches!(outcome, Outcome::Base(code) if code.is_success()) {
         return Ok(Err(outcome.failure(fields)?));
     }

@@ -47,7 +47,7 @@ pub(super) fn read_request(fields: &Fields<'_>) -> Result<UserAuthorizationReque
     Ok(UserAuthorizationRequest {
         impi: fields.impi()?,
         impu: fields.impu()?,
-        visited_network: VisitedNetwork::new(text(visited)?).map_err(|_| wrong(visited))?,
+        visited_network: VisitedNetwork::received(text(visited)?).map_err(|_| wrong(visited))?,
         kind,
         emergency: flags & EMERGENCY != 0,
     })

@@ -149,7 +149,7 @@ pub(super) fn protocol_error(
     code: BaseCode,
     failed: Option<&FailedAvp>,
 ) -> Result<Wire, CxError> {
-    let (session_id, proxy_info) = decode::remains(avps);
+    let (session_id, repeated) = decode::remains(avps);
     let header = Header { request: false, error: code.is_protocol_error(), retransmitted: false, ..*header };
     let mut writer = Writer::new(header, 512);
     if !session_id.is_empty() {
@@ -160,6 +160,6 @@ pub(super) fn protocol_error(
     if let Some(failed) = failed {
         failed_avp(&mut writer, failed);
     }
-    writer.raw(&proxy_info);
+    writer.raw(&repeated);
     writer.finish()
 }

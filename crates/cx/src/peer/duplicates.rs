@@ -26,7 +26,7 @@ pub(super) struct Key {
 pub(super) struct Route {
     pub(super) connection: u64,
     pub(super) ids: Ids,
-    pub(super) proxy_info: Vec<u8>,
+    pub(super) repeated: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -171,7 +171,7 @@ mod tests {
     }
 
     fn route(connection: u64) -> Route {
-        Route { connection, ids: Ids { hop_by_hop: 1, end_to_end: 1 }, proxy_info: Vec::new() }
+        Route { connection, ids: Ids { hop_by_hop: 1, end_to_end: 1 }, repeated: Vec::new() }
     }
 
     fn answer(code: u32) -> Answer {

@@ -70,14 +70,14 @@ impl<R> Node<R> {
             Ok(incoming) => incoming,
             Err(error) => return self.refuse_cx(id, header, avps, &error),
         };
-        let decode::Incoming { ids, session_id, proxy_info, origin, request, .. } = incoming;
+        let decode::Incoming { ids, session_id, repeated, origin, request, .. } = incoming;
         let key = remembered(header.command).then(|| Key {
             origin_host: origin.host.clone(),
             end_to_end: ids.end_to_end,
             command: header.command,
             session_id: session_id.clone(),
         });
-        let route = Route { connection: id, ids, proxy_info };
+        let route = Route { connection: id, ids, repeated };
         if let Some(key) = &key {
             match self.duplicates.request(now, key, header.retransmitted, || route.clone()) {
                 Seen::New => {}
@@ -108,12 +108,12 @@ impl<R> Node<R> {
 
     fn refuse_cx(&mut self, id: u64, header: &Header, avps: &[u8], error: &CxError) {
         tracing::warn!(%error, "refused a Cx request");
-        let (session_id, proxy_info) = decode::remains(avps);
+        let (session_id, repeated) = decode::remains(avps);
         let context = encode::AnswerContext {
             ids: header.ids,
             session_id: &session_id,
             origin: &self.settings.origin,
-            proxy_info: &proxy_info,
+            repeated: &repeated,
         };
         let wire = encode::refusal(header.command, &context, error);
         self.send_answer(id, wire);
@@ -153,8 +153,8 @@ impl<R> Node<R> {
 
 /// UNABLE_TO_COMPLY in the place of an answer that does not fit.
 fn encode_answer(origin: &Origin, route: &Route, session_id: &str, answer: &Answer) -> Result<Wire, CxError> {
-    let Route { ids, proxy_info, .. } = route;
-    let context = encode::AnswerContext { ids: *ids, session_id, origin, proxy_info };
+    let Route { ids, repeated, .. } = route;
+    let context = encode::AnswerContext { ids: *ids, session_id, origin, repeated };
     encode::answer(answer, &context).or_else(|error| {
         tracing::error!(%error, "an answer does not fit a message");
         encode::refusal(answer.command(), &context, &error)

@@ -314,6 +314,14 @@ short_text! {
     VisitedNetwork, VisitedNetworkInvalid, |text| !text.is_empty()
 }
 
+impl VisitedNetwork {
+    /// As an AVP holds it: Kamailio's I-CSCF leaves the header's quotes on.
+    pub(crate) fn received(text: &str) -> Result<Self, CxError> {
+        let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        Self::new(inner.unwrap_or(text))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,5 +343,16 @@ mod tests {
         }
         assert!(VisitedNetwork::new("ims.visited.example").is_ok());
         assert_eq!(VisitedNetwork::new(""), Err(CxError::VisitedNetworkInvalid));
+    }
+
+    #[test]
+    fn a_visited_network_may_come_with_the_quotes_of_its_header() {
+        let plain = VisitedNetwork::new("ims.visited.example").unwrap();
+        for text in ["ims.visited.example", "\"ims.visited.example\""] {
+            assert_eq!(VisitedNetwork::received(text), Ok(plain.clone()), "{text}");
+        }
+        for wrong in ["", "\"", "\"\"", "\"\"a\"\"", "a\"", "\"a"] {
+            assert_eq!(VisitedNetwork::received(wrong), Err(CxError::VisitedNetworkInvalid), "{wrong}");
+        }
     }
 }

@@ -102,7 +102,7 @@ fn with_context<T>(from: From, use_it: impl FnOnce(&AnswerContext<'_>) -> T) -> 
         session_id: SESSION,
         origin: &origin(if from == From::Client { "scscf" } else { "hss" }),
         // A Proxy-Info with Proxy-Host and Proxy-State.
-        proxy_info: &[
+        repeated: &[
             0, 0, 1, 28, 0x40, 0, 0, 36, 0, 0, 1, 24, 0x40, 0, 0, 15, b'r', b'.', b'h', b'o', b'm', b'e',
             b'.', 0, 0, 0, 0, 33, 0x40, 0, 0, 9, 5, 0, 0, 0,
         ],

@@ -26,7 +26,7 @@ pub(super) fn carried(from: &Origin, request: Request, answer: impl FnOnce(Reque
         ids: incoming.ids,
         session_id: &incoming.session_id,
         origin: &hss,
-        proxy_info: &incoming.proxy_info,
+        repeated: &incoming.repeated,
     };
     let wire = encode::answer(&answer, &context).expect("an answer fits a message");
     let (header, avps) = Header::parse(wire.as_bytes()).expect("our own message");

@@ -45,11 +45,10 @@ fn cx_2_unknown_avps() {
     assert_eq!(error.code(), BaseCode::AvpUnsupported);
 
     let (header, avps) = Header::parse(&mandatory).unwrap();
-    let (session_id, proxy_info) = decode::remains(avps);
+    let (session_id, repeated) = decode::remains(avps);
     assert_eq!(session_id, "scscf.home.example;1;2");
     let origin = origin();
-    let context =
-        AnswerContext { ids: IDS, session_id: &session_id, origin: &origin, proxy_info: &proxy_info };
+    let context = AnswerContext { ids: IDS, session_id: &session_id, origin: &origin, repeated: &repeated };
     let refusal = encode::refusal(header.command, &context, &error).unwrap();
     let failed = avps_of(&refusal).into_iter().find(|avp| avp.key == dictionary::FAILED_AVP.key).unwrap();
     assert_eq!(failed.data, [0, 0, 0x99, 0x99, 0x40, 0, 0, 9, 7, 0, 0, 0]);

@@ -25,7 +25,7 @@ fn request_context(origin: &Origin) -> RequestContext<'_> {
 }
 
 fn answer_context(origin: &Origin) -> AnswerContext<'_> {
-    AnswerContext { ids: IDS, session_id: "scscf.home.example;1;2", origin, proxy_info: &[] }
+    AnswerContext { ids: IDS, session_id: "scscf.home.example;1;2", origin, repeated: &[] }
 }
 
 fn encode_request(request: &Request) -> Wire {
