@@ -9,6 +9,7 @@ mod report;
 mod sets;
 mod setup;
 mod stand;
+mod sub;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ use node::logging::LogOptions;
 ///   akasec demo --alg hmac-sha-1-96 --ealg aes-cbc --json
 ///   akasec lab --ues 10
 ///   akasec reg list --socket /run/akasec/scscf.sock
+///   akasec sub list --socket /run/akasec/hss.sock
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment, arg_required_else_help = true)]
 struct Arguments {
@@ -52,6 +54,20 @@ enum Command {
     /// Exit status: 0 done, 1 refused, 2 wrong usage, 3 no S-CSCF answered.
     #[command(verbatim_doc_comment)]
     Reg(reg::Options),
+    /// Add, import, list, show, change, de-register and remove the subscribers of a running HSS.
+    ///
+    /// Examples:
+    ///   akasec sub import subscribers.csv --socket /run/akasec/hss.sock
+    ///   akasec sub add --imsi 001010000000001 --impu sip:alice@home.example --card card.toml
+    ///   akasec sub show sip:alice@home.example --json
+    ///   akasec sub change sip:alice@home.example --bar tel:+15550100
+    ///   akasec sub deregister 001010000000001@ims.mnc001.mcc001.3gppnetwork.org --reason server-change
+    ///   akasec sub set-sqn sip:alice@home.example 000000000420
+    ///
+    /// Keys come from files or standard input only, and no command shows one.
+    /// Exit status: 0 done, 1 refused, 2 wrong usage, 3 no HSS answered.
+    #[command(verbatim_doc_comment)]
+    Sub(sub::Options),
     /// Say whether this kernel can serve, and with which algorithms.
     Probe,
     /// Register many UEs over ESP and measure each two hundred of them.
@@ -80,8 +96,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    if let Command::Reg(options) = &arguments.command {
-        return reg::run(options);
+    match &arguments.command {
+        Command::Reg(options) => return reg::run(options),
+        Command::Sub(options) => return sub::run(options),
+        _ => {}
     }
     // While there is one thread.
     lab::privileges::obtain()?;
@@ -102,6 +120,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         // Done above: it needs no rights.
         Command::Reg(options) => reg::run(&options),
+        Command::Sub(options) => sub::run(&options),
         Command::BenchLoad(options) => load::run(&options),
         Command::BenchSets(options) => sets::run(&options),
         Command::WithNamespaces { program, arguments } => {

@@ -27,6 +27,11 @@ pub enum HssError {
         "write the sequence numbers to {path}: an earlier write failed, start again once the disk is sound"
     )]
     JournalUnusable { path: PathBuf },
+    #[error("replace the subscriber: {0} shares its identities and must be given with it")]
+    LeftOut(Impi),
+    /// What the operator wants does not go with what is there. Fits after "failed to …".
+    #[error("{0}")]
+    Refused(String),
     #[error(transparent)]
     Profile(#[from] ProfileError),
     #[error(transparent)]
@@ -81,6 +86,11 @@ pub enum OperationError {
         "change the profile: the default identity of a registered set would be another one; de-register the user first"
     )]
     DefaultIdentityChanges,
+    #[error("replace the subscriber: {0} shares its identities and must be given with it")]
+    LeftOut(Impi),
+    /// What the operator wants does not go with what is there. Fits after "failed to …".
+    #[error("{0}")]
+    Refused(String),
     #[error(transparent)]
     Profile(#[from] ProfileError),
     #[error(transparent)]

@@ -9,9 +9,11 @@
 #![forbid(unsafe_code)]
 
 mod config;
+pub mod control;
 mod core;
 pub mod csv;
 mod error;
+pub mod operator;
 pub mod shell;
 mod state;
 pub mod store;
@@ -19,7 +21,7 @@ mod subscriber;
 mod subscription;
 
 pub use config::HssConfig;
-pub use core::{Clock, Delivery, Hss, Policy, Report, ReportTo, Told};
+pub use core::{Clock, Delivery, Edit, Hss, Policy, Report, ReportTo, Told};
 pub use error::{HssError, OperationError, RowError, StoreError};
 pub use state::{State, Status, UnixTime};
 pub use store::MemoryStore;

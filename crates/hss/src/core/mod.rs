@@ -18,7 +18,7 @@ use cx::{Answer, AnswerWith, Origin, PeerLink, Request, Server, ServerCapabiliti
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-pub use operations::{Delivery, Report, ReportTo, Told};
+pub use operations::{Delivery, Edit, Report, ReportTo, Told};
 
 use crate::UnixTime;
 use crate::store::{MemoryStore, Store};

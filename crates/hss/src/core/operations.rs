@@ -9,8 +9,10 @@ use rand_chacha::ChaCha20Rng;
 use super::Hss;
 use super::procedure::{Given, Procedure, Run, Step};
 use super::termination::Notice;
-use crate::store::{Change, Key, Loaded, Replacement, Store};
-use crate::{NewSubscription, OperationError, Profile, State, Status, StoreError, Subscription};
+use crate::store::{Change, IfPresent, Key, Loaded, Replacement, Store};
+use crate::{
+    NewSubscription, OperationError, PrivateIdentity, Profile, State, Status, StoreError, Subscription,
+};
 
 /// How the message to an S-CSCF fared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,9 @@ pub struct Report {
 
 type Finished = Result<(Vec<Impu>, Vec<Notice>), OperationError>;
 
+/// From one profile to the next. Called again when somebody else has changed the subscription meanwhile.
+pub type Edit = Box<dyn Fn(&Profile) -> Result<Profile, OperationError> + Send>;
+
 /// Called once, when every S-CSCF has answered or was given up.
 pub type ReportTo = Box<dyn FnOnce(Result<Report, OperationError>) + Send>;
 
@@ -54,13 +59,35 @@ impl<S: Store> Hss<S> {
     /// Gives a subscription another profile; keys and sequence numbers stay. Each S-CSCF that serves one of the sets
     /// that change is sent that set; identities that are taken away are de-registered.
     //= TS 29.228 6.2.2
-    pub fn change_profile(&self, whom: Key, profile: Profile, done: ReportTo) {
-        self.operate(whom, Action::Change(Box::new(profile)), done);
+    pub fn change_profile(&self, whom: Key, edit: Edit, done: ReportTo) {
+        self.operate(whom, Action::Change(edit), done);
     }
 
     /// De-registers for good, and forgets the subscription, its keys and sequence numbers included.
     pub fn remove(&self, whom: Key, done: ReportTo) {
         self.operate(whom, Action::Remove, done);
+    }
+
+    /// Adds a subscription, or gives the one that is there its keys and public identities; sequence numbers, filter
+    /// criteria and registrations stay. Says whether there was one.
+    pub fn put(&self, new: NewSubscription, done: Box<dyn FnOnce(Result<bool, OperationError>) + Send>) {
+        let Some(first) = new.subscription.private().first() else { return done(Ok(false)) };
+        let (whom, hss) = (Key::Impi(first.impi.clone()), self.clone());
+        let key = whom.clone();
+        let loaded = move |loaded: Result<Option<Loaded>, StoreError>| match loaded {
+            Ok(Some(_)) => {
+                let replaced = Box::new(|report: Result<Report, _>| done(report.map(|_| true)));
+                hss.operate(key, Action::Put(Box::new(new.subscription)), replaced);
+            }
+            Ok(None) => {
+                let inserted = Box::new(|inserted: Result<_, StoreError>| {
+                    done(inserted.map(|_| false).map_err(OperationError::from));
+                });
+                hss.0.store.insert(vec![new], IfPresent::Fail, inserted);
+            }
+            Err(error) => done(Err(error.into())),
+        };
+        self.0.store.load(whom, Box::new(loaded));
     }
 
     fn operate(&self, whom: Key, action: Action, done: ReportTo) {
@@ -100,7 +127,8 @@ impl<S: Store> Hss<S> {
 
 enum Action {
     Deregister { reason: ReasonCode, info: Option<Arc<str>> },
-    Change(Box<Profile>),
+    Change(Edit),
+    Put(Box<Subscription>),
     Remove,
 }
 
@@ -134,13 +162,12 @@ impl Procedure for Operation {
                 let Loaded { id, revision, .. } = loaded;
                 Step::Commit(Change { id, revision, state: Some(state), take: None })
             }
-            Action::Change(profile) => match changed(&loaded, profile) {
-                Ok((replacement, impus, notices)) => {
-                    self.finished = Some((impus, notices));
-                    Step::Replace(Box::new(replacement))
-                }
-                Err(error) => Step::Done(Err(error)),
-            },
+            Action::Change(edit) => {
+                let before = &loaded.subscription;
+                let after = edit(before.profile()).map(|profile| (before.private().to_vec(), profile));
+                self.replace(&loaded, after)
+            }
+            Action::Put(new) => self.replace(&loaded, put(&loaded.subscription, new)),
             Action::Remove => {
                 let all: Vec<&Impu> = loaded.subscription.public().iter().map(|held| &held.impu).collect();
                 let mut state = State::clone(&loaded.state);
@@ -159,6 +186,33 @@ impl Procedure for Operation {
     fn failed(&mut self, error: StoreError) -> Finished {
         Err(error.into())
     }
+}
+
+impl Operation {
+    fn replace(&mut self, loaded: &Loaded, after: Result<After, OperationError>) -> Step<Finished> {
+        match after.and_then(|after| changed(loaded, after)) {
+            Ok((replacement, impus, notices)) => {
+                self.finished = Some((impus, notices));
+                Step::Replace(Box::new(replacement))
+            }
+            Err(error) => Step::Done(Err(error)),
+        }
+    }
+}
+
+/// What a subscription shall be.
+type After = (Vec<PrivateIdentity>, Profile);
+
+/// The keys and public identities of `new`; the rest stays.
+fn put(before: &Subscription, new: &Subscription) -> Result<After, OperationError> {
+    if let Some(left_out) = before.private().iter().find(|one| new.private_identity(&one.impi).is_none()) {
+        return Err(OperationError::LeftOut(left_out.impi.clone()));
+    }
+    let sets =
+        before.profile().sets.iter().filter(|set| new.public().iter().any(|held| held.set == set.number));
+    let profile =
+        Profile { public: new.public().to_vec(), sets: sets.cloned().collect(), ..before.profile().clone() };
+    Ok((new.private().to_vec(), profile))
 }
 
 /// Which identities, and of which private one only.
@@ -219,10 +273,10 @@ fn terminate(
 
 type Changed = (Replacement, Vec<Impu>, Vec<Notice>);
 
-/// The subscription with another profile, and what its S-CSCFs must hear.
-fn changed(loaded: &Loaded, profile: &Profile) -> Result<Changed, OperationError> {
+/// The subscription as it shall be, and what its S-CSCFs must hear.
+fn changed(loaded: &Loaded, (private, profile): After) -> Result<Changed, OperationError> {
     let before = &*loaded.subscription;
-    let after = Subscription::new(before.private().to_vec(), profile.clone())?;
+    let after = Subscription::new(private, profile)?;
     let mut state = State::clone(&loaded.state);
 
     // A set that is gone as a whole is de-registered; identities that leave a set are missing in what is pushed.

@@ -4,6 +4,8 @@ pub mod document;
 mod file;
 mod journal;
 mod memory;
+mod postgres;
+mod rows;
 pub mod seal;
 
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use aka::{AkaError, Impi, Impu, IndRange, Sqn, SqnGenerator};
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
+pub use postgres::{PostgresConfig, PostgresStore};
 
 use crate::{NewSubscription, State, StoreError, Subscription};
 

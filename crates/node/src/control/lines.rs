@@ -1,6 +1,7 @@
 //! Lines out of a byte stream, of bounded length.
 
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// A line without an end: whoever sends it is not heard further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -9,11 +10,10 @@ pub struct TooLong {
     pub limit: usize,
 }
 
-/// Cuts a byte stream into lines. Holds no more than one line and what came with it.
-#[derive(Debug)]
+/// Cuts a byte stream into lines. Holds no more than one line and what came with it, and wipes it when it goes.
 pub struct Lines {
     limit: usize,
-    buffer: Vec<u8>,
+    buffer: Zeroizing<Vec<u8>>,
     /// Where the next line begins.
     start: usize,
     /// No line ends before here.
@@ -22,8 +22,13 @@ pub struct Lines {
 
 impl Lines {
     /// `limit`: octets of the longest line, its end not counted.
-    pub const fn new(limit: usize) -> Self {
-        Self { limit, buffer: Vec::new(), start: 0, searched: 0 }
+    pub fn new(limit: usize) -> Self {
+        Self { limit, buffer: Zeroizing::default(), start: 0, searched: 0 }
+    }
+
+    /// For lines with keys, pushed in pieces of at most `piece` octets: a buffer that never grows leaves no copy.
+    pub fn with_room(limit: usize, piece: usize) -> Self {
+        Self { buffer: Zeroizing::new(Vec::with_capacity(limit + 2 * piece)), ..Self::new(limit) }
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
@@ -51,6 +56,13 @@ impl Lines {
     }
 }
 
+impl std::fmt::Debug for Lines {
+    /// A line may hold a key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} octets of lines", self.buffer.len() - self.start)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +87,20 @@ mod tests {
         for long in [&b"abcde\n"[..], b"abcde"] {
             assert_eq!(all(&[long], 4), Err(TooLong { limit: 4 }));
         }
+    }
+
+    #[test]
+    fn a_buffer_with_room_never_moves() {
+        let mut lines = Lines::with_room(100, 10);
+        let at = lines.buffer.as_ptr();
+        for _ in 0..50 {
+            lines.push(b"abcdefghij");
+            if lines.next_line().is_err() {
+                break;
+            }
+        }
+        assert_eq!(lines.buffer.as_ptr(), at);
+        assert!(!format!("{lines:?}").contains("abc"));
     }
 
     proptest! {

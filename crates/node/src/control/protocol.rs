@@ -5,9 +5,10 @@ use std::fmt::Display;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 /// The longest request, in octets.
-pub const LONGEST_REQUEST: usize = 16 * 1024;
+pub const LONGEST_REQUEST: usize = 64 * 1024;
 
 /// The longest answer, in octets: a client reads no more.
 pub const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
@@ -48,13 +49,17 @@ impl Answer {
 
     /// The line with its end.
     pub fn to_line(&self) -> Vec<u8> {
-        line(self)
+        line(self).to_vec()
     }
 }
 
-/// A value as one line with its end: JSON escapes every control within.
-pub fn line(value: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(value).unwrap_or_default();
+/// A value as one line with its end: JSON escapes every control within. A request with keys is wiped, and leaves no
+/// copy behind as long as it is not too long anyway.
+pub fn line(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST_REQUEST));
+    if serde_json::to_writer(&mut *line, value).is_err() {
+        line.clear();
+    }
     line.push(b'\n');
     line
 }

@@ -17,12 +17,15 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use super::Lines;
 use super::protocol::{Answer, LONGEST_REQUEST, parse};
 
 /// Operators at once; one more is sent away.
 const CONNECTIONS: usize = 16;
+/// Octets read at once.
+const PIECE: usize = 4096;
 /// Requests that wait for the daemon.
 const QUEUE: usize = 16;
 /// A connection that asks nothing, or takes no answer, for this long is closed.
@@ -196,8 +199,9 @@ async fn converse<R: DeserializeOwned>(
     mut stream: UnixStream,
     requests: mpsc::Sender<Asked<R>>,
 ) -> io::Result<()> {
-    let mut lines = Lines::new(LONGEST_REQUEST);
-    let mut chunk = [0; 4096];
+    // A line may hold keys (`akasec sub add`).
+    let mut lines = Lines::with_room(LONGEST_REQUEST, PIECE);
+    let mut chunk = Zeroizing::new([0; PIECE]);
     loop {
         let answer = match lines.next_line() {
             Ok(Some(line)) => match parse(line) {
@@ -205,7 +209,7 @@ async fn converse<R: DeserializeOwned>(
                 Err(malformed) => malformed,
             },
             Ok(None) => {
-                let read = timeout(IDLE, stream.read(&mut chunk)).await??;
+                let read = timeout(IDLE, stream.read(chunk.as_mut_slice())).await??;
                 if read == 0 {
                     return Ok(());
                 }

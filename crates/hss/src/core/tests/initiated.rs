@@ -12,7 +12,9 @@ fn deregister(hss: &Fixture, whom: Key, reason: ReasonCode) -> Report {
 fn change(hss: &Fixture, change: impl FnOnce(&mut Profile)) -> Result<Report, OperationError> {
     let mut profile = several_sets();
     change(&mut profile);
-    hss.report(|hss, done| hss.change_profile(Key::Impi(impi("m")), profile, done))
+    hss.report(|hss, done| {
+        hss.change_profile(Key::Impi(impi("m")), Box::new(move |_| Ok(profile.clone())), done)
+    })
 }
 
 fn rtrs(hss: &Fixture) -> Vec<(String, Impi, Vec<Impi>, Vec<Impu>)> {

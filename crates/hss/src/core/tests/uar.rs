@@ -89,7 +89,10 @@ fn cx_3_networks_and_capabilities_of_the_user_come_before_those_of_all() {
     let mut profile = several_sets();
     profile.visited_networks = Some(vec![home.clone()]);
     profile.capabilities = Some(own.clone());
-    hss.report(|hss, done| hss.change_profile(Key::Impi(impi("m")), profile, done)).unwrap();
+    hss.report(|hss, done| {
+        hss.change_profile(Key::Impi(impi("m")), Box::new(move |_| Ok(profile.clone())), done)
+    })
+    .unwrap();
     assert_eq!(hss.authorize(&uar("m", "m", REGISTRATION)), no(ExperimentalCode::RoamingNotAllowed));
     assert_eq!(hss.authorize(&uar("m", "m", WITH_CAPABILITIES)), no(ExperimentalCode::RoamingNotAllowed));
     let at_home = UserAuthorizationRequest { visited_network: home, ..uar("m", "m", REGISTRATION) };

@@ -30,7 +30,7 @@ fn subscription() -> Subscription {
         public: vec![
             held("a", false, IdentityType::DistinctUser, 0, &["a", "b"]),
             held("b", true, IdentityType::WildcardService, 7, &["b"]),
-            held("c", false, IdentityType::Other(4), 7, &["b"]),
+            held("c", false, IdentityType::WildcardUser, 7, &["b"]),
         ],
         sets: vec![ImplicitSet {
             number: 7,
