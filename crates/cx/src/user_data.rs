@@ -139,6 +139,8 @@ impl UserData {
             return Err(CxError::UserDataTooLarge);
         }
         let text = std::str::from_utf8(xml).map_err(|_| CxError::UserDataXml { at: 0 })?;
+        // The reader passes over a byte order mark and does not count it, so what is cut out by position would be off.
+        let text = text.trim_start_matches('\u{feff}');
         Document { text, reader: Reader::from_str(text) }.subscription()
     }
 }

@@ -176,6 +176,15 @@ fn cx_13_criteria_that_cannot_be_read_harm_nothing() {
     assert_eq!(FilterCriteria { xml: vec![0xff] }.summary(), CriteriaSummary::default());
 }
 
+/// Found by fuzzing: what is kept verbatim was cut out three octets too early.
+#[test]
+fn a_byte_order_mark_moves_nothing() {
+    for marks in 1..4 {
+        let marked = format!("{}{TWO_PROFILES}", "\u{feff}".repeat(marks));
+        assert_eq!(UserData::from_xml(marked.as_bytes()), UserData::from_xml(TWO_PROFILES.as_bytes()));
+    }
+}
+
 #[test]
 fn too_many_identities_or_criteria_are_refused() {
     let of = |inside: &str, count: usize| {
