@@ -20,6 +20,8 @@ pub(crate) struct Binding {
     pub(crate) path: Vec<String>,
     pub(crate) call_id: String,
     pub(crate) cseq: u32,
+    /// Seconds the UE was given.
+    pub(crate) granted: u32,
     /// What the UE was told.
     pub(crate) until: Instant,
     /// When it ends here.
@@ -56,6 +58,7 @@ impl Binding {
             path: message.values(Name::Path).map(str::to_owned).collect(),
             call_id: message.call_id().to_owned(),
             cseq: message.cseq().map_or(0, |cseq| cseq.number),
+            granted: contact.expires,
             until,
             ends: until + margin,
             event: ContactEvent::Registered,

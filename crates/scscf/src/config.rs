@@ -63,6 +63,10 @@ pub struct Config {
     pub reg_await_auth: Duration,
     /// Visited networks users may come from; `None`: all.
     pub visited_networks: Option<Vec<String>>,
+    /// Keep in the HSS what another S-CSCF needs to take a user over, so long after a change that comes without a SAR of
+    /// its own; and take over users who are unknown here. `None`: neither.
+    //= TS 23.380 4.2
+    pub restoration: Option<Duration>,
     pub timers: Timers,
     pub limits: Limits,
 }
@@ -117,6 +121,7 @@ impl Config {
             //= TS 24.229 7.8
             reg_await_auth: Duration::from_secs(4 * 60),
             visited_networks: None,
+            restoration: Some(Duration::from_secs(2)),
             timers: Timers::CORE,
             limits: Limits {
                 transactions: 100_000,

@@ -1,5 +1,6 @@
 //! The state machine: one request in, a decision, Cx and SIP out.
 
+mod backup;
 mod bind;
 mod carry_out;
 mod command;
@@ -8,6 +9,7 @@ mod event;
 mod hss;
 mod lifetime;
 mod notify;
+mod restore;
 mod subscribe;
 
 pub use command::{Command, CommandError, CommandId, Done, Initiator, Removal, User};
@@ -28,6 +30,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use sip::transaction::reply_flow;
 use sip::{ClientId, Flow, Instant, Message, Method, Received, ServerId, Transactions, Transmit};
 use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use restore::Waiting;
 
 /// Names a Cx request until its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,6 +92,7 @@ enum Timer {
     /// The end of a binding, by its number.
     Expiry(Impi, u64),
     Subscription(SubscriptionId),
+    Backup(Impi),
 }
 
 /// What a Cx answer continues.
@@ -102,8 +107,23 @@ enum Pending {
         register: Register,
         /// The registration was ended meanwhile.
         cancelled: Option<Initiator>,
+        /// The fingerprint of what the HSS shall keep.
+        backup: Option<u64>,
     },
     Deregister(Register),
+    /// What there is of a user who is unknown here.
+    Restore {
+        impi: Option<Impi>,
+        impu: Impu,
+        waiting: Waiting,
+        first: bool,
+    },
+    /// What another S-CSCF would need is being stored.
+    Backup {
+        impi: Impi,
+        impu: Impu,
+        fingerprint: u64,
+    },
     /// The answer changes nothing.
     Report,
 }
@@ -211,7 +231,7 @@ impl Scscf {
                     Register::read(id, request, &self.config).map(|register| self.register(now, register))
                 }
                 Method::Subscribe => Subscribe::read(id, flow, request, &self.config)
-                    .map(|subscribe| self.subscribe(now, &subscribe)),
+                    .map(|subscribe| self.subscribe(now, subscribe)),
                 _ => Err((request, Refusal::MethodNotAllowed)),
             }
         };

@@ -66,6 +66,9 @@ pub struct File {
     pub min_expires: u32,
     #[serde(default = "max_expires")]
     pub max_expires: u32,
+    /// Keep in the HSS what another S-CSCF needs to take users over.
+    #[serde(default = "yes")]
+    pub restoration: bool,
     /// Visited networks users may come from; all when absent.
     pub visited_networks: Option<Vec<String>>,
 }
@@ -128,7 +131,9 @@ impl File {
         if self.t1_ms == 0 || self.t2_ms < self.t1_ms {
             return Err(bad("t1_ms", &self.t1_ms.to_string(), "at least 1, and not more than t2_ms"));
         }
+        let defaults = Config::new(server_name, &self.home_domain);
         Ok(Config {
+            restoration: defaults.restoration.filter(|_| self.restoration),
             trusted_peers: self.trusted_peers.clone(),
             algorithm,
             qop: self.qop,
@@ -149,7 +154,7 @@ impl File {
             min_expires: self.min_expires,
             max_expires: self.max_expires.max(self.min_expires),
             visited_networks: self.visited_networks.clone(),
-            ..Config::new(server_name, &self.home_domain)
+            ..defaults
         })
     }
 }

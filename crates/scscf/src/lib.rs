@@ -19,6 +19,7 @@ mod news;
 mod refusal;
 mod register;
 mod registrar;
+mod restoration;
 pub mod shell;
 mod subscribe;
 mod subscriptions;

@@ -35,6 +35,24 @@ pub(crate) struct OutboundFlow {
 }
 
 impl Contact {
+    /// As it was written, but for its expires.
+    pub(crate) fn of(contact: &NameAddr<'_>, expires: u32, flow: Option<OutboundFlow>) -> Self {
+        let instance = contact.params.value("+sip.instance").map(str::to_owned);
+        let mut value = format!("<{}>", contact.uri);
+        for (name, parameter) in contact.params {
+            if name.eq_ignore_ascii_case("expires") {
+                continue;
+            }
+            value.push(';');
+            value.push_str(name);
+            if let Some(parameter) = parameter {
+                value.push('=');
+                value.push_str(parameter);
+            }
+        }
+        Self { value, expires, instance, flow }
+    }
+
     /// The URI alone.
     pub(crate) fn uri(&self) -> &str {
         NameAddr::parse(&self.value).map_or("", |contact| contact.uri)
@@ -53,15 +71,24 @@ pub(crate) struct Register {
     pub(crate) protected: bool,
     /// What the 200 says of the authentication, where it says it.
     pub(crate) authentication_info: Option<String>,
+    /// The HSS was asked already whether it knows of the user.
+    pub(crate) restored: bool,
 }
 
 impl Register {
     /// The checks that need no state, in the order of `spec/05` section 4.
     pub(crate) fn read(id: ServerId, message: Message, config: &Config) -> Result<Self, (Message, Refusal)> {
         match Parts::read(&message, config) {
-            Ok(Parts { impi, impu, wish, protected }) => {
-                Ok(Self { id, message, impi, impu, wish, protected, authentication_info: None })
-            }
+            Ok(Parts { impi, impu, wish, protected }) => Ok(Self {
+                id,
+                message,
+                impi,
+                impu,
+                wish,
+                protected,
+                authentication_info: None,
+                restored: false,
+            }),
             Err(refusal) => Err((message, refusal)),
         }
     }
@@ -137,21 +164,8 @@ fn wish(message: &Message, config: &Config) -> Result<Wish, Refusal> {
     if expires < config.min_expires {
         return Err(Refusal::IntervalTooBrief);
     }
-    let instance = contact.params.value("+sip.instance").map(str::to_owned);
     let flow = flow(message, contact)?;
-    let mut value = format!("<{}>", contact.uri);
-    for (name, parameter) in contact.params {
-        if name.eq_ignore_ascii_case("expires") {
-            continue;
-        }
-        value.push(';');
-        value.push_str(name);
-        if let Some(parameter) = parameter {
-            value.push('=');
-            value.push_str(parameter);
-        }
-    }
-    Ok(Wish::Bind(Contact { value, expires: expires.min(config.max_expires), instance, flow }))
+    Ok(Wish::Bind(Contact::of(contact, expires.min(config.max_expires), flow)))
 }
 
 /// The flow a contact with reg-id stands for; without +sip.instance a reg-id means nothing.

@@ -17,6 +17,18 @@ pub(crate) struct Registration {
     pub(crate) identities: Identities,
     /// Never empty; one for each flow or device, few.
     pub(crate) bindings: Vec<Binding>,
+    pub(crate) backup: Backup,
+}
+
+/// What the HSS keeps of a registration.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Backup {
+    /// The fingerprint of what it has.
+    pub(crate) stored: Option<u64>,
+    /// When it will be told of a change.
+    pub(crate) due: Option<Instant>,
+    /// It is being told now.
+    pub(crate) asking: bool,
 }
 
 /// What the profile makes of a user.

@@ -201,6 +201,9 @@ fn log(event: &Event) {
             let impi = impi.as_ref().map(aka::Impi::as_str);
             tracing::warn!(impi, status, "refused: {refusal}");
         }
+        Event::Restored { impi, contacts, subscriptions } => {
+            tracing::warn!(%impi, contacts, subscriptions, "taken over from an S-CSCF that is gone");
+        }
         Event::ProfileReplaced { impi } => tracing::info!(%impi, "the HSS has sent another profile"),
         Event::ReportFailed => tracing::warn!("the HSS did not take a report"),
     }

@@ -20,6 +20,8 @@ pub(crate) struct Subscribe {
     /// Seconds, within the configured bounds; 0: one NOTIFY and no more.
     pub(crate) expires: u32,
     pub(crate) place: Place,
+    /// The HSS was asked already whether it knows of the user.
+    pub(crate) restored: bool,
 }
 
 /// Where the SUBSCRIBE stands.
@@ -44,7 +46,7 @@ impl Subscribe {
             Ok((expires(&message, config)?, place(&message)?))
         };
         match read() {
-            Ok((expires, place)) => Ok(Self { id, flow, message, expires, place }),
+            Ok((expires, place)) => Ok(Self { id, flow, message, expires, place, restored: false }),
             Err(refusal) => Err((message, refusal)),
         }
     }
@@ -54,22 +56,13 @@ impl Subscribe {
         self.message.first(Name::Event).unwrap_or(reginfo::PACKAGE)
     }
 
-    /// Where the NOTIFYs of this dialog go: over the first hop of its route set, and only to a CSCF of ours.
     pub(crate) fn peer(&self, config: &Config) -> Result<Peer, Refusal> {
-        let first = self.message.values(Name::RecordRoute).next();
-        let first = first.or_else(|| self.message.values(Name::Contact).next()).and_then(NameAddr::parse);
-        let hop = first.and_then(|hop| NextHop::of(&hop.parse_uri().ok()?).ok());
-        let hop = hop.ok_or(Refusal::RouteUnusable)?;
-        let address = hop.host.ip().filter(|address| config.trusted_peers.contains(address));
-        let address = address.ok_or(Refusal::RouteUnusable)?;
-        if hop.transport == Some(Transport::Tls) {
-            return Err(Refusal::RouteUnusable);
-        }
-        Ok(Peer {
-            local: self.flow.local,
-            remote: SocketAddr::new(address, hop.port.unwrap_or(5060)),
-            transport: hop.transport,
-        })
+        peer(&self.message, self.flow.local, config)
+    }
+
+    /// Whom a SUBSCRIBE within a dialog is about.
+    pub(crate) fn watched(&self) -> Option<Impu> {
+        Impu::new(&self.message.to().ok()?.parse_uri().ok()?.identity()).ok()
     }
 
     /// Who asks, by the word of the P-CSCF.
@@ -80,12 +73,32 @@ impl Subscribe {
     /// Whether a P-CSCF asks for itself: by the name or the address of one of these Path entries.
     pub(crate) fn is_from_proxy<'a>(&self, paths: impl Iterator<Item = &'a str>) -> bool {
         let proxies: Vec<Uri<'_>> = self.asserted().filter(|asserted| asserted.user.is_none()).collect();
+        // It may have come by an I-CSCF.
+        let contact = self.message.address(Name::Contact).ok();
+        let contact = contact.and_then(|contact| contact.parse_uri().ok()?.host.ip());
         let source = self.flow.remote.ip();
         !proxies.is_empty()
             && paths.filter_map(|path| NameAddr::parse(path)?.parse_uri().ok()).any(|path| {
-                path.host.ip() == Some(source) || proxies.iter().any(|proxy| proxy.host.is(path.host))
+                path.host.ip().is_some_and(|host| host == source || contact == Some(host))
+                    || proxies.iter().any(|proxy| proxy.host.is(path.host))
             })
     }
+}
+
+/// Where the NOTIFYs of the dialog go that this SUBSCRIBE makes: over the first hop of its route set, and only to a
+/// CSCF of ours.
+pub(crate) fn peer(subscribe: &Message, local: SocketAddr, config: &Config) -> Result<Peer, Refusal> {
+    let first = subscribe.values(Name::RecordRoute).next();
+    let first = first.or_else(|| subscribe.values(Name::Contact).next()).and_then(NameAddr::parse);
+    let hop = first.and_then(|hop| NextHop::of(&hop.parse_uri().ok()?).ok());
+    let hop = hop.ok_or(Refusal::RouteUnusable)?;
+    let address = hop.host.ip().filter(|address| config.trusted_peers.contains(address));
+    let address = address.ok_or(Refusal::RouteUnusable)?;
+    if hop.transport == Some(Transport::Tls) {
+        return Err(Refusal::RouteUnusable);
+    }
+    let remote = SocketAddr::new(address, hop.port.unwrap_or(5060));
+    Ok(Peer { local, remote, transport: hop.transport })
 }
 
 fn check(message: &Message, config: &Config) -> Result<(), Refusal> {

@@ -74,6 +74,8 @@ pub(crate) struct Subscription {
     pub(crate) until: Instant,
     /// Of the next document.
     pub(crate) version: u32,
+    /// The CSeq that NOTIFY began with here: another S-CSCF may have sent some before.
+    pub(crate) base: u32,
     /// What has not been told yet, at most one entry for a contact.
     news: Vec<News>,
     /// The next document names everything.
@@ -103,6 +105,7 @@ impl Subscription {
             peer,
             until,
             version: 0,
+            base: 0,
             news: Vec::new(),
             full: true,
             due: true,

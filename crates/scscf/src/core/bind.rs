@@ -5,7 +5,7 @@ use super::{Scscf, Timer};
 use crate::binding::Binding;
 use crate::news::News;
 use crate::register::{Contact, Register};
-use crate::registrar::{Identities, Registration};
+use crate::registrar::{Backup, Identities, Registration};
 use aka::Impi;
 use sip::Instant;
 use sip::reginfo::ContactEvent;
@@ -24,7 +24,9 @@ impl Scscf {
         let number = self.registrar.number();
         let mut binding = Binding::new(number, now, contact, &register.message, self.config.expiry_margin);
         let (mut bindings, mut news, mut full) = (Vec::new(), Vec::new(), false);
+        let mut backup = Backup::default();
         if let Some(user) = self.registrar.user_mut(impi) {
+            backup = user.backup;
             full = user.identities.associated != identities.associated;
             for old in std::mem::take(&mut user.bindings) {
                 if !old.yields_to(contact) {
@@ -44,7 +46,7 @@ impl Scscf {
         self.timers.insert((binding.ends, Timer::Expiry(impi.clone(), binding.number)));
         let told = binding.clone();
         bindings.push(binding);
-        let registration = Registration { impu: register.impu.clone(), identities, bindings };
+        let registration = Registration { impu: register.impu.clone(), identities, bindings, backup };
         self.registrar.insert(impi.clone(), registration);
         audience.append(&mut self.registrar.audience(impi));
         news.push(News::new(&told, told.event, &register.impu, self.registrar.aors(impi)));
@@ -67,7 +69,10 @@ impl Scscf {
             news.push(News::new(&binding, event, &user.impu, aors.clone()).with_retry_after(retry_after));
         }
         if user.bindings.is_empty() {
-            self.registrar.remove(impi);
+            let due = self.registrar.remove(impi).and_then(|gone| gone.backup.due);
+            if let Some(at) = due {
+                self.timers.remove(&(at, Timer::Backup(impi.clone())));
+            }
             self.vectors.forget(impi);
         }
         Notice { audience, news, full: false }

@@ -2,12 +2,13 @@
 
 use super::decide::Step;
 use super::lifetime::SPENT;
+use super::restore::Waiting;
 use super::{CxId, Deregistration, Event, Initiator, Pending, Scscf};
 use crate::binding::Binding;
 use crate::challenge::{Attempt, Challenge, State};
 use crate::register::Register;
 use crate::registrar::Identities;
-use crate::{Refusal, answer};
+use crate::{Refusal, answer, restoration};
 use aka::{AuthVector, Auts, Impi, Rand};
 use cx::{
     Answer, AuthScheme, BaseCode, CxFailure, ExperimentalCode, LinkError, MultimediaAuthRequest,
@@ -36,8 +37,15 @@ impl Scscf {
                 } else {
                     ServerAssignmentType::Registration
                 };
-                let request = self.assignment(kind, &register.impi, &register.impu);
-                self.ask(cx::Request::Sar(request), Pending::Register { register, cancelled: None });
+                let mut request = self.assignment(kind, &register.impi, &register.impu);
+                request.restoration =
+                    register.contact().and_then(|contact| self.backup_with(now, &register, contact));
+                let backup = request.restoration.as_ref().map(restoration::fingerprint);
+                self.ask(cx::Request::Sar(request), Pending::Register { register, cancelled: None, backup });
+            }
+            Step::Restore => {
+                let (impi, impu) = (register.impi.clone(), register.impu.clone());
+                self.ask_what_was(Some(impi), &impu, Waiting::Register(register));
             }
             Step::Refresh => self.refresh(now, register),
             Step::Deregister => {
@@ -72,20 +80,26 @@ impl Scscf {
                 }
                 self.vector_came(now, register, attempt, vector);
             }
-            (Some(Pending::Register { register, cancelled: Some(by) }), answer) => {
+            (Some(Pending::Register { register, cancelled: Some(by), .. }), answer) => {
                 self.refuse(now, &register, Refusal::Superseded);
                 if by == Initiator::Hss && assignment(answer).is_ok() {
-                    self.undo(&register);
+                    self.undo(&register.impi, &register.impu);
                 }
             }
-            (Some(Pending::Register { register, .. }), answer) => match assignment(answer) {
-                Ok(assignment) => self.registered_at_hss(now, register, &assignment),
+            (Some(Pending::Register { register, backup, .. }), answer) => match assignment(answer) {
+                Ok(assignment) => self.registered_at_hss(now, register, &assignment, backup),
                 Err(refusal) => self.refuse(now, &register, refusal),
             },
             (Some(Pending::Deregister(register)), answer) => match assignment(answer) {
                 Ok(_) => self.deregistered_at_hss(now, &register),
                 Err(refusal) => self.refuse(now, &register, refusal),
             },
+            (Some(Pending::Restore { impi, impu, waiting, first }), answer) => {
+                self.what_was(now, (impi, &impu), waiting, first, answer);
+            }
+            (Some(Pending::Backup { impi, impu, fingerprint }), answer) => {
+                self.back_up_answered(now, &impi, &impu, fingerprint, answer);
+            }
             (Some(Pending::Report), answer) => {
                 if assignment(answer).is_err() {
                     self.event(Event::ReportFailed);
@@ -184,8 +198,15 @@ impl Scscf {
         self.event(Event::Challenged { impi: register.impi, impu: register.impu });
     }
 
-    fn registered_at_hss(&mut self, now: Instant, register: Register, assignment: &ServerAssignment) {
+    fn registered_at_hss(
+        &mut self,
+        now: Instant,
+        register: Register,
+        assignment: &ServerAssignment,
+        backup: Option<u64>,
+    ) {
         let Some(contact) = register.contact() else { return };
+        self.restore_beside(now, &register, assignment);
         let current = self.registrar.user(&register.impi);
         let identities = match (&assignment.user_data, current) {
             (Some(profile), _) if !self.config.limits.allows(profile) => {
@@ -205,9 +226,11 @@ impl Scscf {
             expires: contact.expires,
         };
         let notice = self.bind(now, &register, contact, identities);
+        self.backed_up(&register.impi, backup);
         self.answer_registered(now, &register);
         self.event(event);
         self.tell(now, &notice);
+        self.back_up_later(now, &register.impi);
     }
 
     /// The profile is larger than what this S-CSCF holds for one user.
@@ -227,6 +250,7 @@ impl Scscf {
         let identities = user.identities.clone();
         let notice = self.bind(now, &register, contact, identities);
         self.answer_registered(now, &register);
+        self.back_up_later(now, &register.impi);
         self.event(Event::Refreshed { impi: register.impi, impu: register.impu, expires });
         self.tell(now, &notice);
     }
@@ -246,6 +270,7 @@ impl Scscf {
         self.answer_removed(now, register);
         self.event(Event::ContactRemoved { impi: register.impi.clone(), impu: register.impu.clone() });
         self.tell(now, &notice);
+        self.back_up_later(now, &register.impi);
     }
 
     fn deregistered_at_hss(&mut self, now: Instant, register: &Register) {

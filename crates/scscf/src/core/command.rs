@@ -166,7 +166,7 @@ impl Scscf {
         self.arm_attempt(impi, None);
         self.attempts.remove(impi);
         for pending in self.pending.values_mut() {
-            if let Pending::Register { register, cancelled } = pending
+            if let Pending::Register { register, cancelled, .. } = pending
                 && register.impi == *impi
             {
                 *cancelled = Some(by);

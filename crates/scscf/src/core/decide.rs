@@ -16,6 +16,8 @@ pub(super) enum Step {
     Resynchronise(Rand, Auts),
     /// The answer was right: ask the HSS to register.
     Register,
+    /// Ask the HSS whether the user is registered, and only unknown here.
+    Restore,
     /// Prolong without asking.
     Refresh,
     Deregister,
@@ -84,6 +86,11 @@ impl Scscf {
     fn decide_fresh(&self, register: &Register) -> Step {
         let registered = self.registrar.holds(&register.impi, &register.impu);
         let removal = matches!(register.wish, Wish::Unbind(_));
+        //= TS 23.380 4.3: a protected REGISTER comes from somebody who has been authenticated
+        let unknown = register.protected && self.registrar.user(&register.impi).is_none();
+        if unknown && self.config.restoration.is_some() && !register.restored {
+            return Step::Restore;
+        }
         if removal && !registered {
             return Step::Refuse(Refusal::NotBound);
         }

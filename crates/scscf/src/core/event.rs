@@ -64,6 +64,12 @@ pub enum Event {
         subscriber: String,
         cause: SubscriptionEnd,
     },
+    /// The user was registered at an S-CSCF that is gone, or here before a restart.
+    Restored {
+        impi: Impi,
+        contacts: usize,
+        subscriptions: usize,
+    },
     /// The HSS has sent another profile.
     ProfileReplaced {
         impi: Impi,

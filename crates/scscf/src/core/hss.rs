@@ -2,7 +2,6 @@
 
 use super::notify::Notice;
 use super::{Deregistration, Event, Initiator, Output, Pending, Removal, Scscf, SubscriptionEnd};
-use crate::register::Register;
 use crate::registrar::{Identities, Registration};
 use aka::{Impi, Impu};
 use cx::{
@@ -76,7 +75,9 @@ impl Scscf {
             return Some(&attempt.impu);
         }
         self.pending.values().find_map(|pending| match pending {
-            Pending::Register { register, cancelled: None } if register.impi == *impi => Some(&register.impu),
+            Pending::Register { register, cancelled: None, .. } if register.impi == *impi => {
+                Some(&register.impu)
+            }
             _ => None,
         })
     }
@@ -110,13 +111,13 @@ impl Scscf {
     }
 
     /// The HSS has taken the registration that it had ended before: it must not stay there, with nobody here.
-    pub(super) fn undo(&mut self, register: &Register) {
+    pub(super) fn undo(&mut self, impi: &Impi, impu: &Impu) {
         let again = self.pending.values().any(
-            |pending| matches!(pending, Pending::Register { register: other, .. } if other.impi == register.impi),
+            |pending| matches!(pending, Pending::Register { register: other, .. } if other.impi == *impi),
         );
-        if !again && self.registrar.user(&register.impi).is_none() {
+        if !again && self.registrar.user(impi).is_none() {
             let kind = ServerAssignmentType::AdministrativeDeregistration;
-            let request = self.assignment(kind, &register.impi, &register.impu);
+            let request = self.assignment(kind, impi, impu);
             self.ask(Request::Sar(request), Pending::Report);
         }
     }
@@ -153,8 +154,8 @@ impl Scscf {
         let Some(user) = self.registrar.user_mut(impi) else { return };
         let told = user.identities.associated != identities.associated;
         let impu = if identities.set.contains(&user.impu) { &user.impu } else { default }.clone();
-        let bindings = std::mem::take(&mut user.bindings);
-        let registration = Registration { impu, identities: identities.clone(), bindings };
+        let (bindings, backup) = (std::mem::take(&mut user.bindings), user.backup);
+        let registration = Registration { impu, identities: identities.clone(), bindings, backup };
         self.registrar.insert(impi.clone(), registration);
         audience.append(&mut self.registrar.audience(impi));
         self.event(Event::ProfileReplaced { impi: impi.clone() });

@@ -23,6 +23,7 @@ impl Scscf {
                 Timer::Attempt(impi) => self.attempt_ended(now, impi),
                 Timer::Expiry(impi, binding) => self.binding_expired(now, &impi, binding),
                 Timer::Subscription(id) => self.subscription_expired(now, id),
+                Timer::Backup(impi) => self.back_up(&impi),
             }
         }
     }
@@ -85,6 +86,7 @@ impl Scscf {
         }
         let notice = self.unbind(impi, |binding| binding.number == number, ContactEvent::Expired, None);
         self.tell(now, &notice);
+        self.back_up_later(now, impi);
     }
 
     fn subscription_expired(&mut self, now: Instant, id: SubscriptionId) {

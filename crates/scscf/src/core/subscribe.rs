@@ -1,5 +1,6 @@
 //! Who may watch whom, and the life of a subscription (RFC 3680, RFC 6665; TS 24.229 5.4.2.1).
 
+use super::restore::Waiting;
 use super::{Event, Scscf, Timer};
 use crate::registrar::Registration;
 use crate::subscribe::{Place, Subscribe};
@@ -13,10 +14,20 @@ use std::time::Duration;
 impl Scscf {
     /// The answer first, then at once the NOTIFY.
     //= RFC 6665 4.2.1.2
-    pub(super) fn subscribe(&mut self, now: Instant, subscribe: &Subscribe) {
+    pub(super) fn subscribe(&mut self, now: Instant, subscribe: Subscribe) {
+        let unknown = match &subscribe.place {
+            Place::Outside(impu) => Some(impu.clone()),
+            // A dialog that this S-CSCF had before it lost its memory.
+            Place::Inside(id) if self.subscriptions.get(*id).is_none() => subscribe.watched(),
+            Place::Inside(_) => None,
+        };
+        let unknown = unknown.filter(|impu| !self.registrar.is_registered(impu));
+        if let Some(impu) = unknown.filter(|_| self.config.restoration.is_some() && !subscribe.restored) {
+            return self.ask_what_was(None, &impu, Waiting::Subscribe(subscribe));
+        }
         let done = match &subscribe.place {
-            Place::Outside(impu) => self.open(now, subscribe, impu),
-            Place::Inside(id) => self.prolong(now, subscribe, *id),
+            Place::Outside(impu) => self.open(now, &subscribe, impu),
+            Place::Inside(id) => self.prolong(now, &subscribe, *id),
         };
         if let Err(refusal) = done {
             self.refuse_message(now, subscribe.id, &subscribe.message, None, refusal);
@@ -42,6 +53,7 @@ impl Scscf {
         if let Some(oldest) = oldest {
             self.end_subscription(now, oldest, EndReason::Rejected);
         }
+        self.back_up_owners(now, impu);
         Ok(())
     }
 

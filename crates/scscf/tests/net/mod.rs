@@ -10,7 +10,8 @@ use aka::{
 };
 use cx::{
     Answer, CxFailure, FilterCriteria, IdentityType, LinkError, MultimediaAuth, PublicIdentity, Request,
-    ServerAssignment, ServerAssignmentType, ServerName, ServiceProfile, UserData,
+    RestorationInfo, ServerAssignment, ServerAssignmentRequest, ServerAssignmentType, ServerName,
+    ServiceProfile, UserData,
 };
 use scscf::{Command, CommandError, CommandId, Config, CxId, CxRequestId, Done, Event, Input, Output, Scscf};
 use sip::{Flow, Instant, Message, Name};
@@ -56,6 +57,9 @@ pub(crate) struct Hss {
     pub(crate) unreachable: bool,
     /// Vectors in an answer, whatever was asked for.
     pub(crate) gives: Option<u32>,
+    /// Whether somebody is registered, and what the S-CSCF has left of him.
+    pub(crate) registered: bool,
+    pub(crate) kept: Vec<RestorationInfo>,
     /// Barring of the identity that is registered; the other one stays.
     pub(crate) barred: bool,
 }
@@ -70,6 +74,8 @@ impl Hss {
             failure: None,
             unreachable: false,
             gives: None,
+            registered: false,
+            kept: Vec::new(),
             barred: false,
         }
     }
@@ -80,6 +86,27 @@ impl Hss {
         rand[..8].copy_from_slice(&self.rands.to_be_bytes());
         let sqn = self.sqn.next().unwrap();
         self.algorithm.vector(Rand::from_bytes(rand), sqn, Amf::from_hex("8000").unwrap())
+    }
+
+    /// Answers what is left for the S-CSCF that asks.
+    fn assigned(&mut self, sar: &ServerAssignmentRequest) -> Vec<RestorationInfo> {
+        use ServerAssignmentType::{
+            AuthenticationFailure, AuthenticationTimeout, NoAssignment, ReRegistration, Registration,
+        };
+        let left = match sar.assignment {
+            NoAssignment | Registration => self.kept.clone(),
+            _ => Vec::new(),
+        };
+        if let Some(info) = &sar.restoration {
+            self.kept.retain(|other| other.impi != info.impi);
+            self.kept.push(info.clone());
+        }
+        match sar.assignment {
+            Registration | ReRegistration => self.registered = true,
+            NoAssignment | AuthenticationFailure | AuthenticationTimeout => {}
+            _ => (self.registered, self.kept) = (false, Vec::new()),
+        }
+        left
     }
 
     fn answer(&mut self, request: &Request) -> Result<Answer, LinkError> {
@@ -99,9 +126,19 @@ impl Hss {
                 let vectors = (0..wanted).map(|_| self.vector()).collect();
                 Answer::Maa(Ok(MultimediaAuth { vectors }))
             }
-            (Request::Sar(_), None) => {
+            (Request::Sar(sar), None) => {
+                if sar.assignment == ServerAssignmentType::NoAssignment && !self.registered {
+                    return Ok(request.refused(cx::BaseCode::UnableToComply));
+                }
+                let restoration = self.assigned(sar);
                 let user_data = Some(profile(&[(BARRED, true), (IMPU, self.barred), (TEL, false)]));
-                Answer::Saa(Ok(ServerAssignment { user_data, ..ServerAssignment::default() }))
+                let impi = sar.impi.is_none().then(|| Impi::new(IMPI).unwrap());
+                Answer::Saa(Ok(ServerAssignment {
+                    impi,
+                    user_data,
+                    restoration,
+                    ..ServerAssignment::default()
+                }))
             }
             (other, None) => panic!("an S-CSCF sends no {}", other.name()),
         })
@@ -137,6 +174,8 @@ pub(crate) struct Net {
 pub(crate) fn config() -> Config {
     let name = ServerName::new("sip:scscf.ims.mnc001.mcc001.3gppnetwork.org:6060").unwrap();
     let mut config = Config::new(name, HOME);
+    // Its own tests turn it on.
+    config.restoration = None;
     config.trusted_peers = vec!["192.0.2.2".parse().unwrap(), "192.0.2.1".parse().unwrap()];
     config
 }
@@ -413,7 +452,6 @@ fn name(request: &Request) -> String {
         Request::Sar(sar) => {
             let one = sar.assignment.takes_one_identity();
             assert!(!one || sar.impus.len() == 1, "one identity");
-            assert_ne!(sar.assignment, ServerAssignmentType::NoAssignment);
             format!("{:?}", sar.assignment)
         }
         other => other.name().into(),
