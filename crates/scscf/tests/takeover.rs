@@ -259,11 +259,11 @@ fn others_of_the_identity_are_asked_for() {
 fn what_makes_no_sense_is_not_restored() {
     let (net, second, _) = watched();
     let good = kept(&net);
-    let spoilt: Vec<Box<dyn Fn(&mut RestorationInfo)>> = vec![
-        Box::new(|info| info.contacts[0].contact = "<sip:a@b>\r\nX: y".into()),
-        Box::new(|info| info.contacts[0].contact = "nonsense".into()),
-        Box::new(|info| info.contacts[0].path = "x".repeat(5000)),
-        Box::new(|info| info.contacts.clear()),
+    let spoilt: [fn(&mut RestorationInfo); 4] = [
+        |info| info.contacts[0].contact = "<sip:a@b>\r\nX: y".into(),
+        |info| info.contacts[0].contact = "nonsense".into(),
+        |info| info.contacts[0].path = "x".repeat(5000),
+        |info| info.contacts.clear(),
     ];
     for spoil in spoilt {
         let mut info = good.clone();
@@ -274,13 +274,13 @@ fn what_makes_no_sense_is_not_restored() {
         assert_eq!(net.scscf.registered(), 0);
         assert_eq!(net.asked, ["NoAssignment"]);
     }
-    let subscriptions: Vec<Box<dyn Fn(&mut cx::RestoredSubscription)>> = vec![
-        Box::new(|one| one.to = "<sip:a@b>;tag=other-vendor".into()),
+    let subscriptions: [fn(&mut cx::RestoredSubscription); 4] = [
+        |one| one.to = "<sip:a@b>;tag=other-vendor".into(),
         Box::new(|one| {
             one.to = format!("{};notify-cseq=4294967295", one.to.split(";notify").next().unwrap())
         }),
-        Box::new(|one| one.record_route = "<sip:198.51.100.1;lr>".into()),
-        Box::new(|one| one.from = "<sip:a@b>".into()),
+        |one| one.record_route = "<sip:198.51.100.1;lr>".into(),
+        |one| one.from = "<sip:a@b>".into(),
     ];
     for spoil in subscriptions {
         let mut info = good.clone();
