@@ -130,7 +130,10 @@ fn listed(list: &List) -> String {
     for user in &list.users {
         let _ = writeln!(out, "{}  {}", user.impi, user.impus.join(" "));
         for criteria in &user.filter_criteria {
-            let _ = writeln!(out, "  filter criteria  {} octets", criteria.octets);
+            let priority = criteria.priority.map_or("?".into(), |priority| priority.to_string());
+            let trigger = criteria.trigger.as_deref().unwrap_or("everything");
+            let server = criteria.application_server.as_deref().unwrap_or("?");
+            let _ = writeln!(out, "  criteria {priority}: {trigger} -> {server}");
         }
         for contact in &user.contacts {
             let _ = writeln!(out, "  {:>7} s  {}", contact.remaining, contact.contact);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cx::{Link, Local, Origin, Reply, Request, Server};
+use cx::{Link, Local, LocalPeers, Origin, PeerLink, Reply, Request, Server};
 use node::wire;
 
 use crate::plan;
@@ -15,6 +15,16 @@ pub(crate) struct MeteredLink {
     link: Local,
     calls: AtomicU64,
     spent: Arc<AtomicU64>,
+}
+
+/// How the S-CSCF calls itself, and the HSS it.
+pub(crate) const S_CSCF: &str = "S-CSCF";
+
+/// The HSS's way to the S-CSCF.
+pub(crate) fn to_scscf(server: Arc<dyn Server>) -> Arc<dyn PeerLink> {
+    let peers = LocalPeers::new(Origin { host: "hss".into(), realm: plan::HOME_DOMAIN.into() });
+    peers.add(&S_CSCF.to_ascii_lowercase(), server);
+    Arc::new(peers)
 }
 
 /// One call of so many is timed and stands for all: in a guest kernel a look at the clock costs more than the HSS.

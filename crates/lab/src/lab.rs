@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use cx::{Server, ServerName};
+use scscf::shell::CxRequests;
 use sec_agree::{Algorithms, Encapsulation, Policy, Spi};
 use sip::Timers;
 use tokio::sync::mpsc;
@@ -16,7 +17,7 @@ use ue::fleet::Fleet;
 use xfrm::{Engine, KernelState, Protection, Statistics};
 
 use crate::cards;
-use crate::cx_link::{MeteredLink, Spent};
+use crate::cx_link::{self, MeteredLink, Spent};
 use crate::namespace::Namespace;
 use crate::nat::Nat;
 use crate::network::Network;
@@ -174,8 +175,11 @@ impl Lab {
         let network = if options.nat { Network::behind_nat()? } else { Network::new()? };
         let Network { ue, access, core, nat } = &network;
         let nat = nat.as_ref().map(|(inside, outside)| start_nat(inside, outside)).transpose()?;
-        let hss: Arc<dyn Server> = Arc::new(cards::hss(options.seed, options.ues)?);
-        let (scscf, scscf_spent) = start_scscf(core, &options, Arc::clone(&hss))?;
+        let hss = cards::hss(options.seed, options.ues)?;
+        let (asks_scscf, requests) = scscf::shell::cx_requests();
+        hss.reach(cx_link::to_scscf(asks_scscf));
+        let hss: Arc<dyn Server> = Arc::new(hss);
+        let (scscf, scscf_spent) = start_scscf(core, &options, Arc::clone(&hss), requests)?;
         let (icscf, icscf_spent) = start_icscf(core, hss)?;
         let pcscf = if options.p_cscf { Some(start_pcscf(access, &options)?) } else { None };
         let (wire, link) = network.wire();
@@ -294,8 +298,13 @@ impl Drop for Lab {
     }
 }
 
-fn start_scscf(core: &Namespace, options: &Options, hss: Arc<dyn Server>) -> Result<(Role, Spent)> {
-    let (link, spent) = MeteredLink::new("S-CSCF", hss);
+fn start_scscf(
+    core: &Namespace,
+    options: &Options,
+    hss: Arc<dyn Server>,
+    requests: CxRequests,
+) -> Result<(Role, Spent)> {
+    let (link, spent) = MeteredLink::new(cx_link::S_CSCF, hss);
     let config = scscf::Config {
         trusted_peers: vec![plan::I_CSCF.ip(), plan::P_CSCF_MW.ip()],
         algorithm: options.digest,
@@ -306,6 +315,7 @@ fn start_scscf(core: &Namespace, options: &Options, hss: Arc<dyn Server>) -> Res
     let control = options.scscf_control.clone();
     let start = move || {
         let shell = scscf::shell::Shell::start(config, plan::S_CSCF, Arc::new(link))?;
+        let shell = shell.with_cx_requests(requests);
         match control {
             Some(path) => shell.with_control(&path),
             None => Ok(shell),

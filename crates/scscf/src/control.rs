@@ -3,6 +3,7 @@
 use crate::core::{Command, CommandError, Done, Initiator, Removal, User};
 use crate::registrar::RegisteredUser;
 use aka::{Impi, Impu};
+use cx::{CriteriaSummary, FilterCriteria};
 use serde::{Deserialize, Serialize};
 
 /// Users in one answer.
@@ -69,8 +70,11 @@ pub struct ListedUser {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedCriteria {
-    /// Size of the element.
-    pub octets: usize,
+    /// The lowest is evaluated first.
+    pub priority: Option<u32>,
+    pub application_server: Option<String>,
+    /// What it matches; none: everything.
+    pub trigger: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +154,13 @@ pub(crate) fn answer(reply: node::control::ReplyTo, result: Result<Done, Command
     }
 }
 
+impl From<&FilterCriteria> for ListedCriteria {
+    fn from(criteria: &FilterCriteria) -> Self {
+        let CriteriaSummary { priority, application_server, trigger, .. } = criteria.summary();
+        Self { priority, application_server, trigger }
+    }
+}
+
 impl From<RegisteredUser> for ListedUser {
     fn from(user: RegisteredUser) -> Self {
         let contacts = user.contacts.into_iter().map(|contact| ListedContact {
@@ -160,11 +171,7 @@ impl From<RegisteredUser> for ListedUser {
         Self {
             impi: user.impi.as_str().to_owned(),
             impus: user.associated.iter().map(|impu| impu.as_str().to_owned()).collect(),
-            filter_criteria: user
-                .criteria
-                .iter()
-                .map(|one| ListedCriteria { octets: one.xml.len() })
-                .collect(),
+            filter_criteria: user.criteria.iter().map(ListedCriteria::from).collect(),
             contacts: contacts.collect(),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Parser;
 use node::daemon::Daemon;
 use scscf::file::File;
-use scscf::shell::Shell;
+use scscf::shell::{self, Shell};
 
 /// The S-CSCF: registrar and authenticator.
 ///
@@ -24,7 +24,9 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let prepare = async |file: File| Ok((file.core()?, file));
     Arguments::parse().daemon.run(prepare, async |(config, file), shutdown| {
-        let mut shell = Shell::start(config, file.listen, Arc::new(file.cx.connect().await?))?;
+        let (server, requests) = shell::cx_requests();
+        let link = Arc::new(file.cx.connect_with_server(server).await?);
+        let mut shell = Shell::start(config, file.listen, link)?.with_cx_requests(requests);
         if let Some(path) = &file.control {
             shell = shell.with_control(path)?;
         }
