@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use aka::{AkaError, Impi};
 
 use crate::ProfileError;
+use crate::store::seal::KeyError;
 
 /// Every error of this crate. The texts fit after "failed to …".
 #[derive(Debug, thiserror::Error)]
@@ -21,17 +22,23 @@ pub enum HssError {
          and let every card resynchronise"
     )]
     JournalDamaged { path: PathBuf, line: usize },
-    #[error("write the sequence numbers to {path}: {source}")]
-    Journal { path: PathBuf, source: std::io::Error },
     #[error(
-        "write the sequence numbers to {path}: an earlier write failed, start again once the disk is sound"
+        "use {path}: it is no database of this HSS; give another path, or restore the file from a backup"
     )]
-    JournalUnusable { path: PathBuf },
+    NotOurs { path: PathBuf },
+    #[error("use {path}: a newer version has written it (form {found}); use that version")]
+    NewerStore { path: PathBuf, found: i64 },
+    #[error("use {path}: its keys are sealed under another key; give the key file it was made with")]
+    WrongKey { path: PathBuf },
+    #[error("use {path}: the file system cannot keep a write-ahead log; put the database on a local disk")]
+    NotDurable { path: PathBuf },
     #[error("replace the subscriber: {0} shares its identities and must be given with it")]
     LeftOut(Impi),
     /// What the operator wants does not go with what is there. Fits after "failed to …".
     #[error("{0}")]
     Refused(String),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error(transparent)]
     Profile(#[from] ProfileError),
     #[error(transparent)]

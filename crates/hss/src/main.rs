@@ -1,49 +1,104 @@
-//! The HSS daemon: reads the configuration and the subscribers, then answers Diameter peers.
+//! The HSS daemon: reads the configuration, opens the store, then answers Diameter peers.
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aka::IndRange;
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use cx::{Origin, ServerCapabilities, ServerConfig, VisitedNetwork};
 use hss::csv::Imported;
-use hss::store::FileStore;
-use hss::{Hss, HssConfig, Policy};
+use hss::shell::{self, KeySource};
+use hss::store::Store;
+use hss::store::seal::MasterKey;
+use hss::{Hss, HssConfig, Policy, StoreConfig};
 use node::Shutdown;
 use node::daemon::Daemon;
 use tokio::net::TcpListener;
 
-/// Home subscriber server for IMS AKA: subscribers from a CSV file, Cx over Diameter.
+/// Home subscriber server for IMS AKA: subscribers in a database, Cx over Diameter.
 #[derive(Parser)]
-#[command(name = "hss", version)]
+#[command(
+    name = "hss",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  hss --config hss.toml\n  hss --config hss.toml --check\n  hss new-key --out /etc/akasec/hss.key"
+)]
 struct Arguments {
     #[command(flatten)]
     daemon: Daemon,
+    #[command(subcommand)]
+    _command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a key that seals the subscribers' keys in the database.
+    NewKey {
+        /// The file to write, mode 0600. One that is there is left alone.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
-    Arguments::parse().daemon.run(prepare, serve)
+    let matches = Arguments::command().get_matches();
+    // A subcommand needs nothing of what the daemon needs.
+    if matches.subcommand().is_some() {
+        return Command::from_arg_matches(&matches)?.run();
+    }
+    Arguments::from_arg_matches(&matches)?.daemon.run(prepare, serve)
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::NewKey { out } => Ok(MasterKey::create(&out).map(drop)?),
+        }
+    }
 }
 
 /// A configuration that has been checked, and the subscribers it names.
-type Prepared = (HssConfig, Policy, Vec<Imported>);
-
-/// Reads everything but the sequence numbers, which `--check` must not touch.
-async fn prepare(config: HssConfig) -> anyhow::Result<Prepared> {
-    let policy = policy(&config)?;
-    let imported = hss::csv::import(&config.subscribers)?;
-    Ok((config, policy, imported))
+struct Prepared {
+    config: HssConfig,
+    policy: Policy,
+    key: KeySource,
+    imported: Vec<Imported>,
 }
 
-async fn serve((config, policy, imported): Prepared, mut shutdown: Shutdown) -> anyhow::Result<()> {
-    let subscribers = imported.len();
-    let store = FileStore::with(imported, &config.subscribers)?;
-    let server = Arc::new(Hss::new(policy, store, node::seed()?, hss::shell::wall_clock()));
+/// Reads everything but the store, which `--check` must not touch.
+async fn prepare(config: HssConfig) -> anyhow::Result<Prepared> {
+    let (policy, key) = (policy(&config)?, config.store().key()?);
+    let imported = config.subscribers.as_deref().map(hss::csv::import).transpose()?.unwrap_or_default();
+    Ok(Prepared { config, policy, key, imported })
+}
+
+async fn serve(prepared: Prepared, mut shutdown: Shutdown) -> anyhow::Result<()> {
+    let Prepared { config, policy, key, imported } = prepared;
+    let StoreConfig::Sqlite { path, .. } = config.store();
+    let store = shell::open_sqlite(&path, &key)?;
+    if let Some(file) = &config.subscribers {
+        let shell::ImportReport { inserted, present, in_part } =
+            shell::import(&store, imported, file).await?;
+        tracing::info!(file = %file.display(), inserted, present, "imported subscribers");
+        if in_part > 0 {
+            tracing::warn!(
+                file = %file.display(),
+                in_part,
+                "subscribers were not imported: they share an identity with others that the store has already"
+            );
+        }
+    }
+    let counts = shell::ask(|done| store.count(done)).await?;
+    let server = Arc::new(Hss::new(policy, store, node::seed()?, shell::wall_clock()));
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
     let origin = Origin { host: config.origin_host, realm: config.origin_realm };
-    tracing::info!(address = %listener.local_addr()?, host = %origin.host, subscribers, "the HSS answers");
+    let (address, subscribers) = (listener.local_addr()?, counts.private_identities);
+    tracing::info!(%address, host = %origin.host, subscribers, store = %path.display(), "the HSS answers");
     cx::peer::serve(listener, ServerConfig::new(origin), server, async move { shutdown.requested().await })
         .await;
     Ok(())
@@ -62,6 +117,6 @@ fn policy(config: &HssConfig) -> anyhow::Result<Policy> {
         most_vectors: config.most_vectors,
         keep_server_name: config.keep_server_name,
         ind: IndRange::new(first, last).context("use ind")?,
-        ..Policy::default()
+        pending_lifetime: Duration::from_secs(config.pending_seconds),
     })
 }

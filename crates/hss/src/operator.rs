@@ -86,7 +86,7 @@ fn add<S: Store>(hss: &Hss<S>, new: Vec<NewSubscription>, existing: Existing, re
         Existing::Keep => IfPresent::Skip,
     };
     let done = move |inserted: Result<Inserted, _>| match inserted {
-        Ok(Inserted { inserted, present }) => {
+        Ok(Inserted { inserted, present, .. }) => {
             reply.done(&Added { added: inserted, kept: present, replaced: 0 })
         }
         Err(error) => reply.refuse(&error),

@@ -1,102 +1,66 @@
-//! The file of reserved sequence numbers: one line a reservation, the last line of a subscriber counts.
+//! The sequence numbers an earlier version has kept beside its subscriber file, to be taken over once.
 //!
 //! A line is `<sqn, 12 hex digits> <CRC-32, 8 hex digits> <IMPI>`. It says that every sequence number up to this one
-//! may have left. A line is on the disk before any of its numbers is handed out, so a torn last line, which is all
-//! a crash can leave, reserved nothing that anybody saw.
+//! may have left. The last line of a subscriber counts; a torn last line reserved nothing that anybody saw.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, Write};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use aka::{Impi, Sqn};
 
+use super::seal::sync_folder;
 use crate::HssError;
 
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(crate) struct Past {
     path: PathBuf,
-    file: File,
-    /// How much of the file is whole lines.
-    length: u64,
-    usable: bool,
-    /// Held as long as the journal lives: two processes would hand out the same numbers.
-    _lock: File,
+    reserved: HashMap<Impi, Sqn>,
 }
 
-impl Journal {
-    /// Locks the journal and returns what it says about every subscriber, past ones included.
-    pub(super) fn lock_and_read(path: &Path) -> Result<(File, HashMap<Impi, Sqn>), HssError> {
-        let open = |source| HssError::Open { path: path.to_owned(), source };
-        let mut lock_path = path.as_os_str().to_owned();
-        lock_path.push(".lock");
-        let lock = OpenOptions::new().create(true).append(true).open(lock_path).map_err(open)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(HssError::InUse { path: path.to_owned() }),
-            Err(fs::TryLockError::Error(source)) => return Err(open(source)),
-        }
-        let octets = match fs::read(path) {
+impl Past {
+    /// Those of a subscriber file; None when there are none.
+    pub(crate) fn of(subscribers: &Path) -> Result<Option<Self>, HssError> {
+        let path = with_end(subscribers, ".sqn");
+        let open = |source| HssError::Open { path: path.clone(), source };
+        let octets = match fs::read(&path) {
             Ok(octets) => octets,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(open(source)),
         };
-        Ok((lock, read(path, &octets)?))
+        // The earlier version may still be running, and hand numbers out.
+        match OpenOptions::new().append(true).open(with_end(&path, ".lock")) {
+            Ok(lock) => match lock.try_lock() {
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => return Err(HssError::InUse { path }),
+                Err(fs::TryLockError::Error(source)) => return Err(open(source)),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(open(source)),
+        }
+        let reserved = read(&path, &octets)?;
+        Ok(Some(Self { path, reserved }))
     }
 
-    /// Writes the file anew with one line a subscriber, and keeps it open for more.
-    pub(super) fn start<'a>(
-        path: &Path,
-        lock: File,
-        reserved: impl Iterator<Item = (&'a Impi, Sqn)>,
-    ) -> Result<Self, HssError> {
-        let mut lines = Vec::new();
-        for (impi, sqn) in reserved {
-            lines.extend_from_slice(line(impi, sqn).as_bytes());
-        }
-        let file =
-            replace(path, &lines).map_err(|source| HssError::Journal { path: path.to_owned(), source })?;
-        let length = lines.len() as u64;
-        Ok(Self { path: path.to_owned(), file, length, usable: true, _lock: lock })
+    pub(crate) fn get(&self, impi: &Impi) -> Option<Sqn> {
+        self.reserved.get(impi).copied()
     }
 
-    /// When this returns, the reservation outlives the machine's power.
-    pub(super) fn append(&mut self, impi: &Impi, sqn: Sqn) -> Result<(), HssError> {
-        if !self.usable {
-            return Err(HssError::JournalUnusable { path: self.path.clone() });
-        }
-        let line = line(impi, sqn);
-        let failed = |source| HssError::Journal { path: self.path.clone(), source };
-        if let Err(error) = self.file.write_all(line.as_bytes()) {
-            // A full disk may be full in the middle of a line; later lines must not follow a torn one.
-            self.usable = self.file.set_len(self.length).is_ok()
-                && self.file.seek(io::SeekFrom::Start(self.length)).is_ok();
-            return Err(failed(error));
-        }
-        if let Err(error) = self.file.sync_data() {
-            // What is on the disk after a failed sync, nobody knows; trying again would only seem to work.
-            self.usable = false;
-            return Err(failed(error));
-        }
-        self.length += line.len() as u64;
+    /// The store has the numbers: the file is put aside, so that it never counts again.
+    pub(crate) fn taken_over(self) -> Result<(), HssError> {
+        let aside = with_end(&self.path, ".taken-over");
+        let renamed = fs::rename(&self.path, &aside).and_then(|()| sync_folder(&self.path));
+        renamed.map_err(|source| HssError::Open { path: self.path, source })?;
+        tracing::info!(file = %aside.display(), numbers = self.reserved.len(), "took the sequence numbers over");
         Ok(())
     }
 }
 
-/// Writes beside the file, then renames: a crash leaves the old or the new file, never half of one.
-fn replace(path: &Path, octets: &[u8]) -> io::Result<File> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&beside)?;
-    file.write_all(octets)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()?;
-    Ok(file)
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(end);
+    path.into()
 }
 
 fn read(path: &Path, octets: &[u8]) -> Result<HashMap<Impi, Sqn>, HssError> {
@@ -122,10 +86,6 @@ fn read(path: &Path, octets: &[u8]) -> Result<HashMap<Impi, Sqn>, HssError> {
     Ok(reserved)
 }
 
-fn line(impi: &Impi, sqn: Sqn) -> String {
-    format!("{sqn} {:08x} {impi}\n", checksum(sqn, impi))
-}
-
 fn parse(line: &[u8]) -> Option<(Impi, Sqn)> {
     let mut fields = std::str::from_utf8(line).ok()?.splitn(3, ' ');
     let sqn = Sqn::from_hex(fields.next()?).ok()?;
@@ -142,4 +102,51 @@ fn checksum(sqn: Sqn, impi: &Impi) -> u32 {
             |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 },
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(sqn: &str, impi: &str) -> String {
+        let (sqn, impi) = (Sqn::from_hex(sqn).unwrap(), Impi::new(impi).unwrap());
+        format!("{sqn} {:08x} {impi}\n", checksum(sqn, &impi))
+    }
+
+    #[test]
+    fn the_last_line_of_a_subscriber_counts_and_a_torn_one_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let csv = folder.path().join("subscribers.csv");
+        assert!(Past::of(&csv).unwrap().is_none());
+        let whole = [
+            line("000000000020", "a@home.example"),
+            line("000000000820", "b@home.example"),
+            line("000000001020", "a@home.example"),
+        ];
+        let journal = folder.path().join("subscribers.csv.sqn");
+        let a = Impi::new("a@home.example").unwrap();
+        for torn in ["", "0", "00000000ffff 12345678 a@home.example\n", "\0\0\0\0"] {
+            fs::write(&journal, whole.concat() + torn).unwrap();
+            let past = Past::of(&csv).unwrap().unwrap();
+            assert_eq!(past.get(&a), Some(Sqn::from_hex("000000001020").unwrap()), "{torn:?}");
+        }
+        Past::of(&csv).unwrap().unwrap().taken_over().unwrap();
+        assert!(Past::of(&csv).unwrap().is_none(), "once");
+
+        let damaged = whole.concat().replacen("0820", "0821", 1);
+        fs::write(&journal, damaged).unwrap();
+        assert!(matches!(Past::of(&csv), Err(HssError::JournalDamaged { line: 2, .. })));
+    }
+
+    #[test]
+    fn a_journal_in_use_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let csv = folder.path().join("subscribers.csv");
+        fs::write(folder.path().join("subscribers.csv.sqn"), line("000000000020", "a@home.example")).unwrap();
+        let lock = fs::File::create(folder.path().join("subscribers.csv.sqn.lock")).unwrap();
+        lock.try_lock().unwrap();
+        assert!(matches!(Past::of(&csv), Err(HssError::InUse { .. })));
+        drop(lock);
+        assert!(Past::of(&csv).unwrap().is_some());
+    }
 }

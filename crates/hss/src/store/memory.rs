@@ -127,9 +127,13 @@ impl Tables {
         let mut counted = Inserted::default();
         let before = self.last;
         for new in batch {
+            let is_whole = new.subscription.private().iter().all(|one| self.by_impi.contains_key(&one.impi));
             match self.insert_one(new, present) {
                 Ok(true) => counted.inserted += 1,
-                Ok(false) => counted.present += 1,
+                Ok(false) => {
+                    counted.present += 1;
+                    counted.in_part += usize::from(!is_whole);
+                }
                 Err(error) => {
                     (before + 1..=self.last).for_each(|id| drop(self.take_out(SubscriptionId(id))));
                     return Err(error);
@@ -187,6 +191,9 @@ impl Store for MemoryStore {
     }
 
     fn insert(&self, batch: Vec<NewSubscription>, present: IfPresent, done: Done<Inserted>) {
+        if batch.len() > Subscription::MOST_AT_ONCE {
+            return done(Err(StoreError::TooMany));
+        }
         let inserted = self.tables().insert(batch, present);
         done(inserted);
     }

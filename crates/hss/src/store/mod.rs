@@ -1,20 +1,22 @@
 //! Where subscriptions, their state and their sequence numbers live.
 
+#[cfg(test)]
+pub(crate) mod contract;
 pub mod document;
-mod file;
-mod journal;
+pub(crate) mod journal;
 mod memory;
 mod postgres;
 mod rows;
 pub mod seal;
+mod sqlite;
 
 use std::sync::Arc;
 
 use aka::{AkaError, Impi, Impu, IndRange, Sqn, SqnGenerator};
 
-pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use postgres::{PostgresConfig, PostgresStore};
+pub use sqlite::SqliteStore;
 
 use crate::{NewSubscription, State, StoreError, Subscription};
 
@@ -209,11 +211,13 @@ pub enum IfPresent {
     Fail,
 }
 
-/// How many of a batch were inserted, and how many left out because they were there.
+/// How many subscriptions of a batch were inserted, and how many left out because an identity of theirs was there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Inserted {
     pub inserted: usize,
     pub present: usize,
+    /// Of those left out: with a private identity that is not in the store.
+    pub in_part: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -40,6 +40,8 @@ pub enum KeyError {
     Permissions { path: PathBuf },
     #[error("use the key file {path}: 64 hex digits wanted")]
     Content { path: PathBuf },
+    #[error("write the key file {path}: it exists, and may be in use; give the path of a new file")]
+    Exists { path: PathBuf },
     #[error("write the key file {path}: {source}")]
     Unwritable { path: PathBuf, source: io::Error },
     #[error(
@@ -93,8 +95,11 @@ impl MasterKey {
         let mut octets = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *octets)?;
         let text = Zeroizing::new(hex::encode(*octets));
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(unwritable)?;
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let mut file = made.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => KeyError::Exists { path: path.to_owned() },
+            _ => unwritable(error),
+        })?;
         file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n")).map_err(unwritable)?;
         file.sync_all().map_err(unwritable)?;
         sync_folder(path).map_err(unwritable)?;
@@ -297,10 +302,7 @@ mod tests {
         let value = MasterKey::create(&path).unwrap().check_value().unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert!(MasterKey::from_file(&path).unwrap().matches(&value));
-        assert!(
-            matches!(MasterKey::create(&path), Err(KeyError::Unwritable { .. })),
-            "one that is there stays"
-        );
+        assert!(matches!(MasterKey::create(&path), Err(KeyError::Exists { .. })), "one that is there stays");
         for mode in [0o640, 0o604, 0o620, 0o602] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert!(matches!(MasterKey::from_file(&path), Err(KeyError::Permissions { .. })), "{mode:o}");

@@ -86,7 +86,7 @@ async fn what_comes_in_is_found_and_a_stale_revision_changes_nothing() {
     let batch = vec![user(&["a"], &["a2"]), user(&["b", "c"], &[])];
     assert_eq!(
         insert(&store, batch.clone(), IfPresent::Fail).await.unwrap(),
-        Inserted { inserted: 2, present: 0 }
+        Inserted { inserted: 2, ..Default::default() }
     );
     let a = load(&store, Key::Impi(impi("a"))).await.unwrap();
     assert_eq!(load(&store, Key::Impu(impu("a2"))).await.unwrap().id, a.id);
@@ -99,9 +99,9 @@ async fn what_comes_in_is_found_and_a_stale_revision_changes_nothing() {
     let more = vec![user(&["d"], &[]), user(&["e"], &["a2"])];
     assert!(matches!(insert(&store, more.clone(), IfPresent::Fail).await, Err(StoreError::IdentityTaken(_))));
     assert!(load(&store, Key::Impi(impi("d"))).await.is_none());
-    assert_eq!(insert(&store, more, IfPresent::Skip).await.unwrap(), Inserted { inserted: 1, present: 1 });
+    assert_eq!(insert(&store, more, IfPresent::Skip).await.unwrap(), Inserted { inserted: 1, present: 1, in_part: 1 });
     let twice = vec![user(&["f"], &[]), user(&["g"], &["f"])];
-    assert_eq!(insert(&store, twice, IfPresent::Skip).await.unwrap(), Inserted { inserted: 1, present: 1 });
+    assert_eq!(insert(&store, twice, IfPresent::Skip).await.unwrap(), Inserted { inserted: 1, present: 1, in_part: 1 });
 
     // Revisions.
     let state = Some(State::default());

@@ -20,13 +20,16 @@ pub(super) async fn insert(
     batch: Vec<NewSubscription>,
     present: IfPresent,
 ) -> Result<Inserted, StoreError> {
-    let asked = batch.len();
+    let (asked, mut in_part) = (batch.len(), 0);
     let mut taken = taken(&transaction, &batch).await?;
     let mut new: Vec<&NewSubscription> = Vec::new();
     for one in &batch {
         match (identities(one).find(|identity| taken.contains(*identity)), present) {
             (Some(identity), IfPresent::Fail) => return Err(StoreError::IdentityTaken(identity.into())),
-            (Some(_), IfPresent::Skip) => {}
+            (Some(_), IfPresent::Skip) => {
+                let mut private = one.subscription.private().iter();
+                in_part += usize::from(private.any(|one| !taken.contains(one.impi.as_str())));
+            }
             (None, _) => {
                 taken.extend(identities(one).map(str::to_owned));
                 new.push(one);
@@ -55,7 +58,7 @@ pub(super) async fn insert(
     execute(&transaction, sql::INSERT_PUBLIC, &[&public.0, &public.1]).await?;
     let inserted = new.len();
     commit(transaction).await?;
-    Ok(Inserted { inserted, present: asked - inserted })
+    Ok(Inserted { inserted, present: asked - inserted, in_part })
 }
 
 fn identities(new: &NewSubscription) -> impl Iterator<Item = &str> {

@@ -1,0 +1,417 @@
+//! The operations of a store as SQL, within a transaction that somebody else ends.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use aka::{AkaError, Amf, Impi, Sqn};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, named_params, params};
+
+use super::schema;
+use crate::store::seal::MasterKey;
+use crate::store::{
+    Change, Committed, Counts, IfPresent, Inserted, Key, Loaded, Replacement, SqnTake, SubscriptionId,
+    document,
+};
+use crate::{HssError, NewSubscription, PrivateIdentity, State, StoreError};
+
+pub(super) struct Tables {
+    connection: Connection,
+    key: MasterKey,
+    /// Whether a sync has failed: what is on the disk since then, nobody knows.
+    is_broken: bool,
+    /// Why SQLite has given the transaction up.
+    given_up: Option<Lost>,
+}
+
+/// A transaction that is not on the disk. Each of those who took part is told.
+pub(super) struct Lost {
+    doing: &'static str,
+    text: Box<str>,
+    remedy: &'static str,
+}
+
+impl Lost {
+    fn of(doing: &'static str, error: &rusqlite::Error) -> Self {
+        Self { doing, text: error.to_string().into(), remedy: remedy(error) }
+    }
+
+    pub(super) fn again(&self) -> StoreError {
+        StoreError::Database {
+            doing: self.doing,
+            source: self.text.clone().into_string().into(),
+            remedy: self.remedy,
+        }
+    }
+}
+
+/// What SQLite says never holds a value, so no key either.
+pub(super) fn failed(doing: &'static str, error: &rusqlite::Error) -> StoreError {
+    Lost::of(doing, error).again()
+}
+
+fn remedy(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "; make room on the disk, then it goes on by itself",
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "; the file is damaged: restore it from a backup, and let the cards resynchronise"
+        }
+        Some(ErrorCode::SystemIoFailure) => "; check the disk, then start the HSS again",
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+            "; the HSS must be able to write the file and its folder"
+        }
+        _ => "",
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        failed("use the database", &error)
+    }
+}
+
+impl Tables {
+    pub(super) fn open(path: &Path, key: MasterKey) -> Result<Self, HssError> {
+        Ok(Self { connection: schema::open(path, &key)?, key, is_broken: false, given_up: None })
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
+        if self.is_broken {
+            return Err(StoreError::Database {
+                doing: "use the database",
+                source: "an earlier write failed".into(),
+                remedy: "; check the disk, then start the HSS again",
+            });
+        }
+        Ok(self.connection.execute_batch("BEGIN")?)
+    }
+
+    /// SQLite itself ends a transaction that it cannot go on with.
+    pub(super) fn is_open(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    /// When this is Ok, everything since [`Tables::begin`] outlives the machine's power.
+    pub(super) fn end(&mut self) -> Result<(), Lost> {
+        if !self.is_open() {
+            let unknown = || Lost { doing: "write to the database", text: "given up".into(), remedy: "" };
+            return Err(self.given_up.take().unwrap_or_else(unknown));
+        }
+        let committed = self.connection.execute_batch("COMMIT");
+        committed.map_err(|error| {
+            self.is_broken = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+            if self.is_open() {
+                let _ = self.connection.execute_batch("ROLLBACK");
+            }
+            Lost::of("write to the database", &error)
+        })
+    }
+
+    /// Does all of `work` or nothing, whatever becomes of the rest of the transaction.
+    pub(super) fn change<T>(
+        &mut self,
+        work: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.execute("SAVEPOINT job", [])?;
+        let result = work(self);
+        if self.is_open() {
+            let undone = if result.is_err() { self.execute("ROLLBACK TO job", []) } else { Ok(0) };
+            if let Err(error) = undone.and_then(|_| self.execute("RELEASE job", [])) {
+                // Half a job must not be written with the rest.
+                let _ = self.connection.execute_batch("ROLLBACK");
+                return Err(error);
+            }
+        } else if let Err(StoreError::Database { doing, source, remedy }) = &result {
+            self.given_up = Some(Lost { doing, text: source.to_string().into(), remedy });
+        }
+        result
+    }
+
+    fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>, StoreError> {
+        Ok(self.connection.prepare_cached(sql)?)
+    }
+
+    fn execute(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+        Ok(self.prepare(sql)?.execute(params)?)
+    }
+
+    pub(super) fn load(&self, key: &Key) -> Result<Option<Loaded>, StoreError> {
+        let (sql, identity) = match key {
+            Key::Impi(impi) => (
+                "SELECT s.id, s.revision, s.profile, s.state FROM private_identities AS p \
+                 JOIN subscriptions AS s ON s.id = p.subscription WHERE p.impi = ?1",
+                impi.as_str(),
+            ),
+            Key::Impu(impu) => (
+                "SELECT s.id, s.revision, s.profile, s.state FROM public_identities AS p \
+                 JOIN subscriptions AS s ON s.id = p.subscription WHERE p.impu = ?1",
+                impu.as_str(),
+            ),
+        };
+        let row = self.prepare(sql)?.query_row([identity], Row::read).optional()?;
+        row.map(|row| self.loaded(identity, &row)).transpose()
+    }
+
+    fn loaded(&self, whose: &str, row: &Row) -> Result<Loaded, StoreError> {
+        let damaged = |what| StoreError::damaged(whose, what);
+        let sql = "SELECT impi, sealed, amf, seq, ind FROM private_identities WHERE subscription = ?1";
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.query([row.id])?;
+        let (mut private, mut sqns) = (Vec::new(), Vec::new());
+        while let Some(row) = rows.next()? {
+            let impi = Impi::new(row.get_ref(0)?.as_str().map_err(|_| damaged("private identity"))?);
+            let impi = impi.map_err(|_| damaged("private identity"))?;
+            let sealed = row.get_ref(1)?.as_blob().map_err(|_| damaged("sealed key"))?;
+            let algorithm = Arc::new(self.key.open(&impi, sealed)?);
+            let amf = u16::try_from(row.get::<_, i64>(2)?).map_err(|_| damaged("AMF"))?;
+            sqns.push((
+                impi.clone(),
+                sqn(row.get(3)?, row.get(4)?).ok_or_else(|| damaged("sequence number"))?,
+            ));
+            private.push(PrivateIdentity { impi, algorithm, amf: Amf::from_bytes(amf.to_be_bytes()) });
+        }
+        let subscription = document::read_profile(whose, &row.profile, private)?;
+        let of =
+            |impi: &Impi| sqns.iter().find(|(of, _)| of == impi).map(|(_, sqn)| *sqn).unwrap_or_default();
+        let sqns = subscription.private().iter().map(|one| of(&one.impi)).collect();
+        Ok(Loaded {
+            id: SubscriptionId(row.id),
+            revision: u64::try_from(row.revision).map_err(|_| damaged("revision"))?,
+            subscription: Arc::new(subscription),
+            state: Arc::new(document::read_state(whose, &row.state)?),
+            sqns,
+        })
+    }
+
+    pub(super) fn commit(&self, change: &Change) -> Result<Committed, StoreError> {
+        let (id, revision) = (change.id.0, number(change.revision)?);
+        let current = match &change.state {
+            Some(state) => {
+                let sql = "UPDATE subscriptions SET revision = revision + 1, state = ?3 WHERE id = ?1 AND revision = ?2";
+                self.execute(sql, params![id, revision, document::write_state(state)])? == 1
+            }
+            None => {
+                let sql = "SELECT 1 FROM subscriptions WHERE id = ?1 AND revision = ?2";
+                self.prepare(sql)?.exists([id, revision])?
+            }
+        };
+        if !current {
+            return Ok(Committed::Conflict);
+        }
+        let sqns = match &change.take {
+            Some(take) => self.take(take)?,
+            None => Vec::new(),
+        };
+        Ok(Committed::Done { sqns })
+    }
+
+    fn take(&self, take: &SqnTake) -> Result<Vec<Sqn>, StoreError> {
+        let mut statement = self.prepare(TAKE)?;
+        let ms = take.resynchronise;
+        let taken = statement.query_row(
+            named_params! {
+                ":impi": take.impi.as_str(),
+                ":count": take.count,
+                ":first": take.range.first(),
+                ":last": take.range.last(),
+                ":ms_seq": ms.map(|sqn| number(sqn.seq())).transpose()?,
+                ":ms_ind": ms.map(Sqn::ind),
+            },
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        );
+        match taken.optional()? {
+            Some((seq, ind)) => {
+                let last = sqn(seq, ind).ok_or_else(|| StoreError::damaged(&take.impi, "sequence number"))?;
+                Ok(take.taken(last)?)
+            }
+            None if self
+                .is_present("SELECT 1 FROM private_identities WHERE impi = ?1", take.impi.as_str())? =>
+            {
+                Err(AkaError::SqnExhausted.into())
+            }
+            None => Err(StoreError::UnknownIdentity(take.impi.clone())),
+        }
+    }
+
+    fn is_present(&self, sql: &str, identity: &str) -> Result<bool, StoreError> {
+        Ok(self.prepare(sql)?.exists([identity])?)
+    }
+
+    pub(super) fn insert(
+        &self,
+        batch: &[NewSubscription],
+        present: IfPresent,
+    ) -> Result<Inserted, StoreError> {
+        let mut counted = Inserted::default();
+        for new in batch {
+            let known = |impi: &Impi| self.owner(PRIVATE_OWNER, impi.as_str());
+            match (self.taken(new, None)?, present) {
+                (Some(_), IfPresent::Skip) => {
+                    counted.present += 1;
+                    let mut private = new.subscription.private().iter();
+                    let all = private
+                        .try_fold(true, |all, one| known(&one.impi).map(|owner| all && owner.is_some()))?;
+                    counted.in_part += usize::from(!all);
+                }
+                (Some(identity), IfPresent::Fail) => return Err(StoreError::IdentityTaken(identity)),
+                (None, _) => {
+                    let sql = "INSERT INTO subscriptions (revision, profile, state) VALUES (1, ?1, ?2)";
+                    let profile = document::write_profile(&new.subscription);
+                    self.execute(sql, params![profile, document::write_state(&State::default())])?;
+                    self.insert_identities(self.connection.last_insert_rowid(), new, &[])?;
+                    counted.inserted += 1;
+                }
+            }
+        }
+        Ok(counted)
+    }
+
+    /// An identity that another subscription than `but` has.
+    fn taken(&self, new: &NewSubscription, but: Option<i64>) -> Result<Option<Box<str>>, StoreError> {
+        let private = new.subscription.private().iter().map(|one| (PRIVATE_OWNER, one.impi.as_str()));
+        let public = new.subscription.public().iter().map(|held| (PUBLIC_OWNER, held.impu.as_str()));
+        for (sql, identity) in private.chain(public) {
+            if self.owner(sql, identity)?.is_some_and(|owner| Some(owner) != but) {
+                return Ok(Some(identity.into()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn owner(&self, sql: &str, identity: &str) -> Result<Option<i64>, StoreError> {
+        Ok(self.prepare(sql)?.query_row([identity], |row| row.get(0)).optional()?)
+    }
+
+    /// Sequence numbers in `kept` come before those of `new`.
+    fn insert_identities(
+        &self,
+        id: i64,
+        new: &NewSubscription,
+        kept: &[(String, i64, i64)],
+    ) -> Result<(), StoreError> {
+        let mut sqns = new.sqns.iter();
+        for one in new.subscription.private() {
+            let first = sqns.next().copied().unwrap_or_default();
+            let known =
+                kept.iter().find(|(impi, ..)| impi == one.impi.as_str()).map(|(_, seq, ind)| (*seq, *ind));
+            let (seq, ind) = known.unwrap_or((number(first.seq())?, i64::from(first.ind())));
+            let amf = u16::from_be_bytes(*one.amf.as_bytes());
+            let sql = "INSERT INTO private_identities (impi, subscription, sealed, amf, seq, ind) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let sealed = self.key.seal(&one.impi, &one.algorithm)?;
+            self.execute(sql, params![one.impi.as_str(), id, sealed, amf, seq, ind])?;
+        }
+        for held in new.subscription.public() {
+            let sql = "INSERT INTO public_identities (impu, subscription) VALUES (?1, ?2)";
+            self.execute(sql, params![held.impu.as_str(), id])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn replace(&self, replacement: &Replacement) -> Result<Committed, StoreError> {
+        let Replacement { id, revision, subscription: new, state } = replacement;
+        let (profile, state) = (document::write_profile(&new.subscription), document::write_state(state));
+        let sql = "UPDATE subscriptions SET revision = revision + 1, profile = ?3, state = ?4 \
+                   WHERE id = ?1 AND revision = ?2";
+        if self.execute(sql, params![id.0, number(*revision)?, profile, state])? == 0 {
+            return Ok(Committed::Conflict);
+        }
+        if let Some(identity) = self.taken(new, Some(id.0))? {
+            return Err(StoreError::IdentityTaken(identity));
+        }
+        let mut statement =
+            self.prepare("SELECT impi, seq, ind FROM private_identities WHERE subscription = ?1")?;
+        let rows = statement.query_map([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let kept = rows.collect::<Result<Vec<_>, _>>()?;
+        self.execute("DELETE FROM private_identities WHERE subscription = ?1", [id.0])?;
+        self.execute("DELETE FROM public_identities WHERE subscription = ?1", [id.0])?;
+        self.insert_identities(id.0, new, &kept)?;
+        Ok(Committed::Done { sqns: Vec::new() })
+    }
+
+    pub(super) fn remove(&self, id: SubscriptionId, revision: u64) -> Result<Committed, StoreError> {
+        let sql = "DELETE FROM subscriptions WHERE id = ?1 AND revision = ?2";
+        let removed = self.execute(sql, [id.0, number(revision)?])?;
+        Ok(if removed == 1 { Committed::Done { sqns: Vec::new() } } else { Committed::Conflict })
+    }
+
+    pub(super) fn list(
+        &self,
+        after: Option<SubscriptionId>,
+        limit: usize,
+    ) -> Result<Vec<Loaded>, StoreError> {
+        let sql = "SELECT id, revision, profile, state FROM subscriptions WHERE id > ?1 ORDER BY id LIMIT ?2";
+        let mut statement = self.prepare(sql)?;
+        let after = after.map_or(i64::MIN, |id| id.0);
+        let rows = statement.query_map([after, number(limit as u64)?], Row::read)?;
+        rows.map(|row| row.map_err(StoreError::from).and_then(|row| self.loaded(&row.name(), &row))).collect()
+    }
+
+    pub(super) fn count(&self) -> Result<Counts, StoreError> {
+        let count = |sql: &str| -> Result<u64, StoreError> {
+            let count: i64 = self.prepare(sql)?.query_row([], |row| row.get(0))?;
+            Ok(u64::try_from(count).unwrap_or_default())
+        };
+        Ok(Counts {
+            subscriptions: count("SELECT count(*) FROM subscriptions")?,
+            private_identities: count("SELECT count(*) FROM private_identities")?,
+            public_identities: count("SELECT count(*) FROM public_identities")?,
+        })
+    }
+
+    pub(super) fn set_sqn(&self, impi: &Impi, sqn: Sqn) -> Result<bool, StoreError> {
+        let sql = "UPDATE private_identities SET seq = ?2, ind = ?3 WHERE impi = ?1";
+        Ok(self.execute(sql, params![impi.as_str(), number(sqn.seq())?, sqn.ind()])? == 1)
+    }
+}
+
+const PRIVATE_OWNER: &str = "SELECT subscription FROM private_identities WHERE impi = ?1";
+const PUBLIC_OWNER: &str = "SELECT subscription FROM public_identities WHERE impu = ?1";
+
+/// As the trait has it; one writer needs no FOR UPDATE.
+//= TS 33.102 6.3.5
+const TAKE: &str = "
+UPDATE private_identities SET
+  seq = base_seq + :count,
+  ind = CASE WHEN base_ind BETWEEN :first AND :last
+             THEN :first + (base_ind - :first + :count) % (:last - :first + 1)
+             ELSE :first + (:count - 1) % (:last - :first + 1) END
+FROM (SELECT impi AS whose,
+    CASE WHEN :ms_seq IS NULL OR (seq + 1 > :ms_seq AND seq + 1 - :ms_seq <= 268435456)
+         THEN seq ELSE :ms_seq END AS base_seq,
+    CASE WHEN :ms_seq IS NULL OR (seq + 1 > :ms_seq AND seq + 1 - :ms_seq <= 268435456)
+         THEN ind ELSE :ms_ind END AS base_ind
+  FROM private_identities WHERE impi = :impi)
+WHERE impi = whose AND base_seq + :count <= 8796093022207
+RETURNING seq, ind";
+
+/// A row of `subscriptions`.
+struct Row {
+    id: i64,
+    revision: i64,
+    profile: String,
+    state: String,
+}
+
+impl Row {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(0)?, revision: row.get(1)?, profile: row.get(2)?, state: row.get(3)? })
+    }
+
+    fn name(&self) -> String {
+        format!("subscription {}", self.id)
+    }
+}
+
+fn sqn(seq: i64, ind: i64) -> Option<Sqn> {
+    Sqn::from_parts(u64::try_from(seq).ok()?, u8::try_from(ind).ok()?).ok()
+}
+
+/// Ids, revisions and sequence numbers lie far below the end of SQLite's integers.
+fn number(value: u64) -> Result<i64, StoreError> {
+    i64::try_from(value).map_err(|_| StoreError::damaged("the store", "number"))
+}
