@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use cx::peer::ServerFile;
 use serde::{Deserialize, Serialize};
 
 use crate::shell::KeySource;
@@ -11,12 +12,15 @@ use crate::shell::KeySource;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HssConfig {
-    /// Where Diameter peers connect (TCP, usually port 3868).
-    pub listen: SocketAddr,
+    /// Where Diameter peers connect (TCP, usually port 3868). The short form of `[cx]`, with the two names below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
     /// Origin-Host: the Diameter identity of this HSS.
-    pub origin_host: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin_host: Option<String>,
     /// Origin-Realm: the home domain.
-    pub origin_realm: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin_realm: Option<String>,
     /// A CSV file of subscribers: those the store does not have are added at start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscribers: Option<PathBuf>,
@@ -41,6 +45,9 @@ pub struct HssConfig {
     /// Capabilities an S-CSCF should have.
     #[serde(default)]
     pub optional_capabilities: Vec<u32>,
+    /// The Diameter side in full: several addresses, TLS, who may connect. Instead of the three keys at the top.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cx: Option<ServerFile>,
     /// Where subscribers live. Without it, a SQLite file: see [`HssConfig::store`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreConfig>,
@@ -63,12 +70,37 @@ pub enum StoreConfig {
     },
 }
 
-/// What is wrong with a key of `[store]`.
+/// What does not fit together. The texts fit after "failed to …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("use key_file and credential: give one of the two")]
-pub struct TwoKeys;
+#[non_exhaustive]
+pub enum ConfigFault {
+    #[error("use key_file and credential: give one of the two")]
+    TwoKeys,
+    #[error(
+        "find the Diameter side: listen, origin_host and origin_realm are wanted, or a table cx with them"
+    )]
+    NoCx,
+    #[error("use listen, origin_host or origin_realm: the table cx holds them already")]
+    TwoCx,
+}
 
 impl HssConfig {
+    /// The Diameter side in force.
+    pub fn cx(&self) -> Result<ServerFile, ConfigFault> {
+        match (&self.cx, self.listen, &self.origin_host, &self.origin_realm) {
+            (Some(cx), None, None, None) => Ok(cx.clone()),
+            (Some(_), ..) => Err(ConfigFault::TwoCx),
+            (None, Some(listen), Some(host), Some(realm)) => {
+                // Through the file's form, so that its defaults are the only ones.
+                let file = serde_json::json!({
+                    "listen": [listen.to_string()], "origin_host": host, "origin_realm": realm,
+                });
+                serde_json::from_value(file).map_err(|_| ConfigFault::NoCx)
+            }
+            (None, ..) => Err(ConfigFault::NoCx),
+        }
+    }
+
     /// The store in force: without `[store]`, `hss.db` and `hss.key` in the folder of `subscribers`, and without
     /// that in the present one.
     pub fn store(&self) -> StoreConfig {
@@ -80,10 +112,10 @@ impl HssConfig {
 }
 
 impl StoreConfig {
-    pub fn key(&self) -> Result<KeySource, TwoKeys> {
+    pub fn key(&self) -> Result<KeySource, ConfigFault> {
         let Self::Sqlite { path, key_file, credential } = self;
         match (key_file, credential) {
-            (Some(_), Some(_)) => Err(TwoKeys),
+            (Some(_), Some(_)) => Err(ConfigFault::TwoKeys),
             (_, Some(name)) => Ok(KeySource::Credential(name.clone())),
             (Some(file), None) => Ok(KeySource::File(file.clone())),
             (None, None) => Ok(KeySource::File(path.with_extension("key"))),

@@ -8,7 +8,8 @@ use std::time::Duration;
 use aka::IndRange;
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use cx::{Origin, ServerCapabilities, ServerConfig, VisitedNetwork};
+use cx::peer::{Listener, Peers, ServerFile};
+use cx::{ServerCapabilities, ServerConfig, VisitedNetwork};
 use hss::csv::Imported;
 use hss::shell::{self, KeySource};
 use hss::store::Store;
@@ -16,7 +17,6 @@ use hss::store::seal::MasterKey;
 use hss::{Hss, HssConfig, Policy, StoreConfig};
 use node::Shutdown;
 use node::daemon::Daemon;
-use tokio::net::TcpListener;
 
 /// Home subscriber server for IMS AKA: subscribers in a database, Cx over Diameter.
 #[derive(Parser)]
@@ -65,6 +65,7 @@ impl Command {
 struct Prepared {
     config: HssConfig,
     policy: Policy,
+    cx: (ServerFile, ServerConfig),
     key: KeySource,
     imported: Vec<Imported>,
 }
@@ -72,12 +73,14 @@ struct Prepared {
 /// Reads everything but the store, which `--check` must not touch.
 async fn prepare(config: HssConfig) -> anyhow::Result<Prepared> {
     let (policy, key) = (policy(&config)?, config.store().key()?);
+    let cx = config.cx()?;
+    let cx = (cx.clone(), cx.config()?);
     let imported = config.subscribers.as_deref().map(hss::csv::import).transpose()?.unwrap_or_default();
-    Ok(Prepared { config, policy, key, imported })
+    Ok(Prepared { config, policy, cx, key, imported })
 }
 
 async fn serve(prepared: Prepared, mut shutdown: Shutdown) -> anyhow::Result<()> {
-    let Prepared { config, policy, key, imported } = prepared;
+    let Prepared { config, policy, cx: (file, cx), key, imported } = prepared;
     let StoreConfig::Sqlite { path, .. } = config.store();
     let store = shell::open_sqlite(&path, &key)?;
     if let Some(file) = &config.subscribers {
@@ -93,14 +96,16 @@ async fn serve(prepared: Prepared, mut shutdown: Shutdown) -> anyhow::Result<()>
         }
     }
     let counts = shell::ask(|done| store.count(done)).await?;
-    let server = Arc::new(Hss::new(policy, store, node::seed()?, shell::wall_clock()));
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("listen on {}", config.listen))?;
-    let origin = Origin { host: config.origin_host, realm: config.origin_realm };
-    let (address, subscribers) = (listener.local_addr()?, counts.private_identities);
-    tracing::info!(%address, host = %origin.host, subscribers, store = %path.display(), "the HSS answers");
-    cx::peer::serve(listener, ServerConfig::new(origin), server, async move { shutdown.requested().await })
-        .await;
+    let hss = Hss::new(policy, store, node::seed()?, shell::wall_clock());
+    let listeners = file.listen().await?;
+    let (host, subscribers) = (cx.origin.host.clone(), counts.private_identities);
+    let peers = Peers::new(cx);
+    hss.reach(Arc::new(peers.clone()));
+    let addresses: Vec<_> = listeners.iter().map(Listener::address).collect::<Result<_, _>>()?;
+    tracing::info!(?addresses, host, subscribers, store = %path.display(), "the HSS answers");
+    peers.serve(listeners, Arc::new(hss.clone()), async move { shutdown.requested().await }).await;
+    // Each holds the other; the store is to be closed.
+    hss.leave();
     Ok(())
 }
 

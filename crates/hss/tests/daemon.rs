@@ -134,6 +134,22 @@ async fn the_key_may_come_as_a_credential_of_systemd() {
 }
 
 #[test]
+fn the_diameter_side_may_be_given_in_full_but_not_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = write_files(folder.path(), &subscribers(1));
+    let short = std::fs::read_to_string(&config).unwrap();
+    let (names, rest) = short.split_at(short.find("subscribers").unwrap());
+    let table = names.replacen("\"127.0.0.1:0\"", "[\"127.0.0.1:0\"]", 1);
+    std::fs::write(&config, format!("{rest}[cx]\n{table}allowed_peers = [\"scscf.home.example\"]\n"))
+        .unwrap();
+    drop(Daemon::start(&config));
+    std::fs::write(&config, format!("{short}[cx]\n{table}")).unwrap();
+    assert!(refusal(&config).contains("the table cx holds them already"));
+    std::fs::write(&config, rest).unwrap();
+    assert!(refusal(&config).contains("listen, origin_host and origin_realm are wanted"));
+}
+
+#[test]
 fn check_prints_the_configuration_in_force() {
     let folder = tempfile::tempdir().unwrap();
     let config = write_files(folder.path(), &subscribers(1));

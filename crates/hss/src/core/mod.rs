@@ -102,6 +102,11 @@ impl<S: Store> Hss<S> {
         *self.0.peers.write().unwrap_or_else(PoisonError::into_inner) = Some(peers);
     }
 
+    /// Undoes [`Hss::reach`].
+    pub fn leave(&self) {
+        *self.0.peers.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// For operators' commands that need no decision: insert, list, count, set a sequence number.
     pub fn store(&self) -> &S {
         &self.0.store
