@@ -32,11 +32,6 @@ pub enum HssError {
     WrongKey { path: PathBuf },
     #[error("use {path}: the file system cannot keep a write-ahead log; put the database on a local disk")]
     NotDurable { path: PathBuf },
-    #[error("replace the subscriber: {0} shares its identities and must be given with it")]
-    LeftOut(Impi),
-    /// What the operator wants does not go with what is there. Fits after "failed to …".
-    #[error("{0}")]
-    Refused(String),
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]

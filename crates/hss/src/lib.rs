@@ -20,8 +20,8 @@ pub mod store;
 mod subscriber;
 mod subscription;
 
-pub use core::{Clock, Delivery, Edit, Hss, Policy, Report, ReportTo, Told};
 pub use config::{HssConfig, StoreConfig};
+pub use core::{Clock, Delivery, Edit, Hss, Policy, Report, ReportTo, Told};
 pub use error::{HssError, OperationError, RowError, StoreError};
 pub use state::{State, Status, UnixTime};
 pub use store::MemoryStore;

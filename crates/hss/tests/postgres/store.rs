@@ -99,9 +99,15 @@ async fn what_comes_in_is_found_and_a_stale_revision_changes_nothing() {
     let more = vec![user(&["d"], &[]), user(&["e"], &["a2"])];
     assert!(matches!(insert(&store, more.clone(), IfPresent::Fail).await, Err(StoreError::IdentityTaken(_))));
     assert!(load(&store, Key::Impi(impi("d"))).await.is_none());
-    assert_eq!(insert(&store, more, IfPresent::Skip).await.unwrap(), Inserted { inserted: 1, present: 1, in_part: 1 });
+    assert_eq!(
+        insert(&store, more, IfPresent::Skip).await.unwrap(),
+        Inserted { inserted: 1, present: 1, in_part: 1 }
+    );
     let twice = vec![user(&["f"], &[]), user(&["g"], &["f"])];
-    assert_eq!(insert(&store, twice, IfPresent::Skip).await.unwrap(), Inserted { inserted: 1, present: 1, in_part: 1 });
+    assert_eq!(
+        insert(&store, twice, IfPresent::Skip).await.unwrap(),
+        Inserted { inserted: 1, present: 1, in_part: 1 }
+    );
 
     // Revisions.
     let state = Some(State::default());

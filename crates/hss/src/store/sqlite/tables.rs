@@ -1,18 +1,18 @@
 //! The operations of a store as SQL, within a transaction that somebody else ends.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use aka::{AkaError, Amf, Impi, Sqn};
+use aka::{AkaError, Impi, Sqn};
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Params, named_params, params};
 
 use super::schema;
+use crate::store::rows::{self, Parts, Private};
 use crate::store::seal::MasterKey;
 use crate::store::{
     Change, Committed, Counts, IfPresent, Inserted, Key, Loaded, Replacement, SqnTake, SubscriptionId,
     document,
 };
-use crate::{HssError, NewSubscription, PrivateIdentity, State, StoreError};
+use crate::{HssError, NewSubscription, State, StoreError};
 
 pub(super) struct Tables {
     connection: Connection,
@@ -152,39 +152,24 @@ impl Tables {
                 impu.as_str(),
             ),
         };
-        let row = self.prepare(sql)?.query_row([identity], Row::read).optional()?;
-        row.map(|row| self.loaded(identity, &row)).transpose()
+        let found = self.prepare(sql)?.query_row([identity], parts).optional()?;
+        found.map(|parts| self.loaded(parts)).transpose()
     }
 
-    fn loaded(&self, whose: &str, row: &Row) -> Result<Loaded, StoreError> {
-        let damaged = |what| StoreError::damaged(whose, what);
+    fn loaded(&self, mut parts: Parts) -> Result<Loaded, StoreError> {
         let sql = "SELECT impi, sealed, amf, seq, ind FROM private_identities WHERE subscription = ?1";
         let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query([row.id])?;
-        let (mut private, mut sqns) = (Vec::new(), Vec::new());
-        while let Some(row) = rows.next()? {
-            let impi = Impi::new(row.get_ref(0)?.as_str().map_err(|_| damaged("private identity"))?);
-            let impi = impi.map_err(|_| damaged("private identity"))?;
-            let sealed = row.get_ref(1)?.as_blob().map_err(|_| damaged("sealed key"))?;
-            let algorithm = Arc::new(self.key.open(&impi, sealed)?);
-            let amf = u16::try_from(row.get::<_, i64>(2)?).map_err(|_| damaged("AMF"))?;
-            sqns.push((
-                impi.clone(),
-                sqn(row.get(3)?, row.get(4)?).ok_or_else(|| damaged("sequence number"))?,
-            ));
-            private.push(PrivateIdentity { impi, algorithm, amf: Amf::from_bytes(amf.to_be_bytes()) });
-        }
-        let subscription = document::read_profile(whose, &row.profile, private)?;
-        let of =
-            |impi: &Impi| sqns.iter().find(|(of, _)| of == impi).map(|(_, sqn)| *sqn).unwrap_or_default();
-        let sqns = subscription.private().iter().map(|one| of(&one.impi)).collect();
-        Ok(Loaded {
-            id: SubscriptionId(row.id),
-            revision: u64::try_from(row.revision).map_err(|_| damaged("revision"))?,
-            subscription: Arc::new(subscription),
-            state: Arc::new(document::read_state(whose, &row.state)?),
-            sqns,
-        })
+        let rows = statement.query_map([parts.id], |row| {
+            Ok(Private {
+                impi: row.get(0)?,
+                sealed: row.get(1)?,
+                amf: row.get(2)?,
+                seq: row.get(3)?,
+                ind: row.get(4)?,
+            })
+        })?;
+        parts.private = rows.collect::<Result<_, _>>()?;
+        rows::read(parts, &self.key)
     }
 
     pub(super) fn commit(&self, change: &Change) -> Result<Committed, StoreError> {
@@ -224,10 +209,7 @@ impl Tables {
             |row| Ok((row.get(0)?, row.get(1)?)),
         );
         match taken.optional()? {
-            Some((seq, ind)) => {
-                let last = sqn(seq, ind).ok_or_else(|| StoreError::damaged(&take.impi, "sequence number"))?;
-                Ok(take.taken(last)?)
-            }
+            Some((seq, ind)) => Ok(take.taken(rows::sqn(take.impi.as_str(), seq, ind)?)?),
             None if self
                 .is_present("SELECT 1 FROM private_identities WHERE impi = ?1", take.impi.as_str())? =>
             {
@@ -291,19 +273,14 @@ impl Tables {
         &self,
         id: i64,
         new: &NewSubscription,
-        kept: &[(String, i64, i64)],
+        kept: &[(String, i64, i32)],
     ) -> Result<(), StoreError> {
-        let mut sqns = new.sqns.iter();
-        for one in new.subscription.private() {
-            let first = sqns.next().copied().unwrap_or_default();
-            let known =
-                kept.iter().find(|(impi, ..)| impi == one.impi.as_str()).map(|(_, seq, ind)| (*seq, *ind));
-            let (seq, ind) = known.unwrap_or((number(first.seq())?, i64::from(first.ind())));
-            let amf = u16::from_be_bytes(*one.amf.as_bytes());
+        for Private { impi, sealed, amf, seq, ind } in rows::private(new, &self.key)? {
+            let known = kept.iter().find(|(kept, ..)| *kept == impi).map(|(_, seq, ind)| (*seq, *ind));
+            let (seq, ind) = known.unwrap_or((seq, ind));
             let sql = "INSERT INTO private_identities (impi, subscription, sealed, amf, seq, ind) \
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-            let sealed = self.key.seal(&one.impi, &one.algorithm)?;
-            self.execute(sql, params![one.impi.as_str(), id, sealed, amf, seq, ind])?;
+            self.execute(sql, params![impi, id, sealed, amf, seq, ind])?;
         }
         for held in new.subscription.public() {
             let sql = "INSERT INTO public_identities (impu, subscription) VALUES (?1, ?2)";
@@ -347,8 +324,8 @@ impl Tables {
         let sql = "SELECT id, revision, profile, state FROM subscriptions WHERE id > ?1 ORDER BY id LIMIT ?2";
         let mut statement = self.prepare(sql)?;
         let after = after.map_or(i64::MIN, |id| id.0);
-        let rows = statement.query_map([after, number(limit as u64)?], Row::read)?;
-        rows.map(|row| row.map_err(StoreError::from).and_then(|row| self.loaded(&row.name(), &row))).collect()
+        let found = statement.query_map([after, number(limit as u64)?], parts)?;
+        found.map(|parts| self.loaded(parts?)).collect()
     }
 
     pub(super) fn count(&self) -> Result<Counts, StoreError> {
@@ -365,7 +342,8 @@ impl Tables {
 
     pub(super) fn set_sqn(&self, impi: &Impi, sqn: Sqn) -> Result<bool, StoreError> {
         let sql = "UPDATE private_identities SET seq = ?2, ind = ?3 WHERE impi = ?1";
-        Ok(self.execute(sql, params![impi.as_str(), number(sqn.seq())?, sqn.ind()])? == 1)
+        let (seq, ind) = rows::columns(sqn);
+        Ok(self.execute(sql, params![impi.as_str(), seq, ind])? == 1)
     }
 }
 
@@ -390,25 +368,9 @@ WHERE impi = whose AND base_seq + :count <= 8796093022207
 RETURNING seq, ind";
 
 /// A row of `subscriptions`.
-struct Row {
-    id: i64,
-    revision: i64,
-    profile: String,
-    state: String,
-}
-
-impl Row {
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { id: row.get(0)?, revision: row.get(1)?, profile: row.get(2)?, state: row.get(3)? })
-    }
-
-    fn name(&self) -> String {
-        format!("subscription {}", self.id)
-    }
-}
-
-fn sqn(seq: i64, ind: i64) -> Option<Sqn> {
-    Sqn::from_parts(u64::try_from(seq).ok()?, u8::try_from(ind).ok()?).ok()
+fn parts(row: &rusqlite::Row<'_>) -> rusqlite::Result<Parts> {
+    let private = Vec::new();
+    Ok(Parts { id: row.get(0)?, revision: row.get(1)?, profile: row.get(2)?, state: row.get(3)?, private })
 }
 
 /// Ids, revisions and sequence numbers lie far below the end of SQLite's integers.
