@@ -39,6 +39,9 @@ fn capabilities(writer: &mut Writer, local: IpAddr) {
     writer.octets(d::HOST_IP_ADDRESS, &address);
     writer.number(d::VENDOR_ID, 0);
     writer.text(d::PRODUCT_NAME, PRODUCT);
+    // TLS, where it is, protects this message already.
+    //= RFC 6733 6.10
+    writer.number(d::INBAND_SECURITY_ID, NO_INBAND_SECURITY);
     writer.number(d::SUPPORTED_VENDOR_ID, d::VENDOR_3GPP);
     writer.number(d::SUPPORTED_VENDOR_ID, VENDOR_ETSI);
     writer.group(d::VENDOR_SPECIFIC_APPLICATION_ID, |group| {

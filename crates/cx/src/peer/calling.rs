@@ -169,7 +169,7 @@ impl<R> Node<R> {
             if refused.contains(id) {
                 return None;
             }
-            if connection.backlogged() {
+            if connection.full() {
                 busy = true;
                 return None;
             }

@@ -9,8 +9,10 @@ use super::watchdog::{State, Watchdog};
 use crate::diameter::{Ids, Wire};
 use crate::{BaseCode, CxError};
 
-/// A peer that lets so many octets wait gets no requests, and none of its own are read.
+/// Nothing is read from a peer that lets so many octets wait.
 pub(super) const BACKLOG: usize = 256 * 1024;
+/// And it gets no requests: more than the usual bound of requests in flight, should all be made at once.
+pub(super) const FULL: usize = 1024 * 1024;
 
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -152,8 +154,12 @@ impl Connection {
         std::mem::take(&mut self.outbox)
     }
 
-    pub(super) fn backlogged(&self) -> bool {
+    pub(super) const fn backlogged(&self) -> bool {
         self.octets > BACKLOG
+    }
+
+    pub(super) const fn full(&self) -> bool {
+        self.octets > FULL
     }
 
     #[cfg(test)]

@@ -202,7 +202,7 @@ impl<R> Node<R> {
     /// What to write now, and whether to close afterwards.
     pub(super) fn take(&mut self, id: u64) -> (Vec<Wire>, bool) {
         let Some(connection) = self.connections.get_mut(&id) else { return (Vec::new(), true) };
-        let (was_full, wires) = (connection.backlogged(), connection.take());
+        let (was_full, wires) = (connection.full(), connection.take());
         let ended = connection.ended.is_some();
         if was_full {
             self.send_waiting();

@@ -176,8 +176,8 @@ fn the_number_in_flight_and_the_backlog_are_bounded() {
         node.call(now, Target::Configured, mar(number), number);
     }
     let connection = node.connections.values().next().unwrap();
-    assert!(connection.backlogged());
-    assert!(connection.octets() < super::super::connection::BACKLOG + 2048);
+    assert!(connection.full());
+    assert!(connection.octets() < crate::peer::connection::FULL + 2048);
     let refused = node
         .outputs
         .iter()
