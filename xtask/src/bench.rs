@@ -21,6 +21,9 @@ pub struct Options {
     /// UEs of --load.
     #[arg(long, default_value = "1200")]
     ues: String,
+    /// The HSS's store is filled with up to so many subscribers.
+    #[arg(long, default_value = "100000")]
+    subscribers: String,
     /// Registrations under way at a time, of --load.
     #[arg(long, default_value = "32")]
     at_once: String,
@@ -43,6 +46,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         ["bench-load", "--ues", &options.ues, "--at-once", &options.at_once].map(String::from).to_vec()
     } else {
         in_process()?;
+        store(&options.subscribers)?;
         vec!["bench-sets".to_owned()]
     };
     let job = Job { program: akasec.path.clone(), arguments, environment: Vec::new(), limit: LIMIT };
@@ -72,6 +76,14 @@ fn in_process() -> Result<()> {
         println!("    {goal}");
     }
     Ok(())
+}
+
+/// The HSS's store prints a table of its own.
+fn store(subscribers: &str) -> Result<()> {
+    eprintln!("bench: hss/store");
+    let mut command = cargo::cargo();
+    command.args(["bench", "--locked", "--package", "hss", "--bench", "store"]);
+    cargo::check(command.env("AKASEC_SUBSCRIBERS", subscribers), "cargo bench")
 }
 
 #[derive(Debug, Deserialize)]
