@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aka::{AuthVector, Autn, Ck, Ik, Impi, Impu, Rand, Res};
 use cx::diameter::{Application, Command, Header, Ids, Writer, decode, dictionary};
-use cx::peer::serve;
+use cx::peer::{RemotePeer, serve};
 use cx::{
     Answer, AnswerWith, AuthScheme, BaseCode, ClientConfig, DiameterClient, Link, LinkError, Local,
     MultimediaAuth, MultimediaAuthRequest, Origin, Request, Server, ServerConfig, ServerName,
@@ -174,6 +174,29 @@ async fn cx_12_what_was_outstanding_is_sent_again_after_a_loss_or_ends() {
     drop((peer, listener));
     assert_eq!(answer_of(outstanding).await, Err(LinkError::ConnectionLost));
     assert_eq!(answer_of(ask(&client, mar(3))).await, Err(LinkError::NotConnected));
+}
+
+#[tokio::test]
+async fn cx_12_what_one_hss_does_not_answer_the_other_does() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let second = start_server(LONG).await;
+    let mut config = client_config(listener.local_addr().unwrap());
+    config.peers.push(RemotePeer { address: second.address, host: Some("hss.home.example".into()) });
+    let client = DiameterClient::start(config);
+    let mut first = accept_client(&listener).await;
+    // A watchdog of the peer's own comes back after its capabilities were taken.
+    first.write_all(&base_request(Command::DeviceWatchdog)).await.unwrap();
+    assert_eq!(header_of(&read_message(&mut first).await.unwrap()).command, Command::DeviceWatchdog);
+    let asked: Vec<_> = (1..=20).map(|number| ask(&client, mar(number))).collect();
+    for _ in 0..20 {
+        assert_eq!(header_of(&next_request(&mut first).await).command, Command::MultimediaAuth);
+    }
+    assert_eq!(second.handled.load(Ordering::Relaxed), 0, "the preferred one is asked");
+    drop((first, listener));
+    for (number, told) in (1..=20).zip(asked) {
+        assert_eq!(echoed(&answer_of(told).await), number);
+    }
+    assert_eq!(second.handled.load(Ordering::Relaxed), 20);
 }
 
 #[tokio::test]
