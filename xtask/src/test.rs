@@ -29,8 +29,11 @@ const NEED_ESP: [&str; 2] = ["xfrm", "netns-tests"];
 /// Integration tests whose ignored tests need Debian packages and run on the host: package, test target, Debian's
 /// packages. Whoever lands such a target adds its line; a target that does not exist fails the run, so that none is
 /// forgotten after a change of name. `#[ignore = "needs <package>; cargo xtask test runs it"]` stands at its tests.
-const NEED_PACKAGES: &[(&str, &str, &[&str])] =
-    &[("cx", "tshark", &["tshark"]), ("cx", "freediameter", &["freediameterd", "freediameter-extensions"])];
+const NEED_PACKAGES: &[(&str, &str, &[&str])] = &[
+    ("cx", "tshark", &["tshark"]),
+    ("cx", "freediameter", &["freediameterd", "freediameter-extensions"]),
+    ("hss", "postgres", &["postgresql"]),
+];
 /// Random runs of the flows on the virtual clock.
 const RANDOM_RUNS: &str = "10000";
 const LIMIT: Duration = Duration::from_secs(20 * 60);

@@ -21,6 +21,9 @@ pub struct HssConfig {
     /// Origin-Realm: the home domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin_realm: Option<String>,
+    /// Where the control socket stands, for `akasec sub`; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<PathBuf>,
     /// A CSV file of subscribers: those the store does not have are added at start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscribers: Option<PathBuf>,
@@ -68,6 +71,24 @@ pub enum StoreConfig {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         credential: Option<String>,
     },
+    /// A server, for any number of HSSs. All need the same key.
+    Postgres {
+        /// A name, an address, or the folder of its socket.
+        host: String,
+        #[serde(default = "postgres_port")]
+        port: u16,
+        database: String,
+        user: String,
+        /// The password alone, in a file of mode 0600; none where the server knows the user by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password_file: Option<PathBuf>,
+        #[serde(default = "connections")]
+        connections: usize,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_file: Option<PathBuf>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        credential: Option<String>,
+    },
 }
 
 /// What does not fit together. The texts fit after "failed to …".
@@ -82,6 +103,12 @@ pub enum ConfigFault {
     NoCx,
     #[error("use listen, origin_host or origin_realm: the table cx holds them already")]
     TwoCx,
+    #[error(
+        "find the key that seals the subscribers' keys: key_file or credential is wanted with PostgreSQL"
+    )]
+    NoKey,
+    #[error("use connections: 1 to 64 wanted")]
+    Connections,
 }
 
 impl HssConfig {
@@ -113,14 +140,31 @@ impl HssConfig {
 
 impl StoreConfig {
     pub fn key(&self) -> Result<KeySource, ConfigFault> {
-        let Self::Sqlite { path, key_file, credential } = self;
-        match (key_file, credential) {
-            (Some(_), Some(_)) => Err(ConfigFault::TwoKeys),
-            (_, Some(name)) => Ok(KeySource::Credential(name.clone())),
-            (Some(file), None) => Ok(KeySource::File(file.clone())),
-            (None, None) => Ok(KeySource::File(path.with_extension("key"))),
+        let (default, key_file, credential) = match self {
+            Self::Sqlite { path, key_file, credential } => {
+                (Some(path.with_extension("key")), key_file, credential)
+            }
+            Self::Postgres { connections, .. } if !(1..=64).contains(connections) => {
+                return Err(ConfigFault::Connections);
+            }
+            Self::Postgres { key_file, credential, .. } => (None, key_file, credential),
+        };
+        match (key_file, credential, default) {
+            (Some(_), Some(_), _) => Err(ConfigFault::TwoKeys),
+            (None, Some(name), _) => Ok(KeySource::Credential(name.clone())),
+            (Some(file), None, _) => Ok(KeySource::File(file.clone())),
+            (None, None, Some(file)) => Ok(KeySource::File(file)),
+            (None, None, None) => Err(ConfigFault::NoKey),
         }
     }
+}
+
+fn postgres_port() -> u16 {
+    5432
+}
+
+fn connections() -> usize {
+    16
 }
 
 fn all_slots() -> [u8; 2] {

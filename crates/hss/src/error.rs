@@ -13,6 +13,8 @@ use crate::store::seal::KeyError;
 pub enum HssError {
     #[error("open {path}: {source}")]
     Open { path: PathBuf, source: std::io::Error },
+    #[error("use {path}: others than its owner may read or write it; `chmod 600 {path}`")]
+    Permissions { path: PathBuf },
     #[error("import {path}, line {line}: {error}")]
     Import { path: PathBuf, line: u64, error: RowError },
     #[error("use {path}: another process uses it")]

@@ -14,8 +14,9 @@ use hss::csv::Imported;
 use hss::shell::{self, KeySource};
 use hss::store::Store;
 use hss::store::seal::MasterKey;
-use hss::{Hss, HssConfig, Policy, StoreConfig};
+use hss::{Hss, HssConfig, Policy, StoreConfig, operator};
 use node::Shutdown;
+use node::control::{self, Control};
 use node::daemon::Daemon;
 
 /// Home subscriber server for IMS AKA: subscribers in a database, Cx over Diameter.
@@ -79,10 +80,30 @@ async fn prepare(config: HssConfig) -> anyhow::Result<Prepared> {
     Ok(Prepared { config, policy, cx, key, imported })
 }
 
-async fn serve(prepared: Prepared, mut shutdown: Shutdown) -> anyhow::Result<()> {
-    let Prepared { config, policy, cx: (file, cx), key, imported } = prepared;
-    let StoreConfig::Sqlite { path, .. } = config.store();
-    let store = shell::open_sqlite(&path, &key)?;
+async fn serve(prepared: Prepared, shutdown: Shutdown) -> anyhow::Result<()> {
+    match prepared.config.store() {
+        StoreConfig::Sqlite { path, .. } => {
+            let store = shell::open_sqlite(&path, &prepared.key)?;
+            serve_from(store, &path.display().to_string(), prepared, shutdown).await
+        }
+        StoreConfig::Postgres { host, port, database, user, password_file, connections, .. } => {
+            let password = password_file.as_deref().map(shell::password).transpose()?;
+            let place = shell::PostgresPlace { host, port, database, user, password, connections };
+            let name = place.to_string();
+            let store = shell::open_postgres(place, &prepared.key).await?;
+            serve_from(store, &name, prepared, shutdown).await
+        }
+    }
+}
+
+async fn serve_from<S: Store>(
+    store: S,
+    place: &str,
+    prepared: Prepared,
+    mut shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let Prepared { config, policy, cx: (file, cx), imported, .. } = prepared;
+    let mut control = config.control.as_deref().map(Control::listen).transpose()?;
     if let Some(file) = &config.subscribers {
         let shell::ImportReport { inserted, present, in_part } =
             shell::import(&store, imported, file).await?;
@@ -102,8 +123,15 @@ async fn serve(prepared: Prepared, mut shutdown: Shutdown) -> anyhow::Result<()>
     let peers = Peers::new(cx);
     hss.reach(Arc::new(peers.clone()));
     let addresses: Vec<_> = listeners.iter().map(Listener::address).collect::<Result<_, _>>()?;
-    tracing::info!(?addresses, host, subscribers, store = %path.display(), "the HSS answers");
-    peers.serve(listeners, Arc::new(hss.clone()), async move { shutdown.requested().await }).await;
+    tracing::info!(?addresses, host, subscribers, store = place, "the HSS answers");
+    let serving = peers.serve(listeners, Arc::new(hss.clone()), async move { shutdown.requested().await });
+    tokio::pin!(serving);
+    loop {
+        tokio::select! {
+            () = &mut serving => break,
+            asked = control::next(&mut control) => operator::carry_out(&hss, asked),
+        }
+    }
     // Each holds the other; the store is to be closed.
     hss.leave();
     Ok(())

@@ -1,13 +1,18 @@
 //! What the daemon, and a lab, give the HSS of the outside world.
 
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use crate::csv::Imported;
 use crate::store::seal::MasterKey;
-use crate::store::{Done, IfPresent, Inserted, SqliteStore, Store, journal};
+use crate::store::{Done, IfPresent, Inserted, PostgresConfig, PostgresStore, SqliteStore, Store, journal};
 use crate::{Clock, HssError, NewSubscription, StoreError, Subscription, UnixTime, subscriptions};
 
 /// The date of this machine. Several HSSs on one database should agree on it to a minute.
@@ -42,6 +47,56 @@ pub fn open_sqlite(path: &Path, key: &KeySource) -> Result<SqliteStore, HssError
         KeySource::File(file) => MasterKey::from_file(file)?,
     };
     SqliteStore::open(path, key)
+}
+
+/// Where a PostgreSQL is, and as whom to come.
+#[derive(Clone)]
+pub struct PostgresPlace {
+    pub host: String,
+    pub port: u16,
+    pub database: String,
+    pub user: String,
+    pub password: Option<Zeroizing<String>>,
+    pub connections: usize,
+}
+
+impl fmt::Display for PostgresPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgreSQL at {}, port {}, database {}", self.host, self.port, self.database)
+    }
+}
+
+impl fmt::Debug for PostgresPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A password from a file that only its owner may read.
+pub fn password(path: &Path) -> Result<Zeroizing<String>, HssError> {
+    let open = |source| HssError::Open { path: path.to_owned(), source };
+    let file = File::open(path).map_err(open)?;
+    if file.metadata().map_err(open)?.mode() & 0o077 != 0 {
+        return Err(HssError::Permissions { path: path.to_owned() });
+    }
+    let mut text = Zeroizing::new(String::with_capacity(1024));
+    file.take(1000).read_to_string(&mut text).map_err(open)?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// Reaches the database, which must be there. Its key is the operator's to make: every HSS needs the same.
+pub async fn open_postgres(place: PostgresPlace, key: &KeySource) -> Result<PostgresStore, HssError> {
+    let key = match key {
+        KeySource::Credential(name) => MasterKey::from_credential(name)?,
+        KeySource::File(file) => MasterKey::from_file(file)?,
+    };
+    let mut server = tokio_postgres::Config::new();
+    server.host(&place.host).port(place.port).dbname(&place.database).user(&place.user);
+    if let Some(password) = &place.password {
+        server.password(password.as_bytes());
+    }
+    let config = PostgresConfig { connections: place.connections, ..PostgresConfig::new(server) };
+    Ok(PostgresStore::connect(config, key).await?)
 }
 
 /// One operation of a store, awaited.

@@ -67,10 +67,22 @@ pub(crate) async fn ask(link: &dyn Link, request: Request) -> Result<Answer, Lin
     told.await.expect("a reply is called exactly once")
 }
 
+/// Says why an MAR failed, the first time only: in a crash there are many of them.
+fn tell(failed: &Result<Answer, LinkError>) {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| eprintln!("the first MAR that failed: {failed:?}"));
+}
+
 /// One MAR. None when it failed, which during a crash it may.
 pub(crate) async fn vector(link: &dyn Link, subscriber: usize) -> Option<Got> {
     let asked = Instant::now();
-    let Ok(Answer::Maa(Ok(maa))) = ask(link, mar(subscriber)).await else { return None };
+    let maa = match ask(link, mar(subscriber)).await {
+        Ok(Answer::Maa(Ok(maa))) => maa,
+        failed => {
+            tell(&failed);
+            return None;
+        }
+    };
     let answered = Instant::now();
     let [vector] = maa.vectors.as_slice() else { panic!("one vector was asked for") };
     // SQN stands in AUTN under AK, and AK alone stands where SQN is zero.

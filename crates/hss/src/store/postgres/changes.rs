@@ -17,13 +17,13 @@ use crate::{NewSubscription, State, StoreError};
 pub(super) async fn insert(
     transaction: Transaction<'_>,
     key: &MasterKey,
-    batch: Vec<NewSubscription>,
+    batch: &[NewSubscription],
     present: IfPresent,
 ) -> Result<Inserted, StoreError> {
     let (asked, mut in_part) = (batch.len(), 0);
-    let mut taken = taken(&transaction, &batch).await?;
+    let mut taken = taken(&transaction, batch).await?;
     let mut new: Vec<&NewSubscription> = Vec::new();
-    for one in &batch {
+    for one in batch {
         match (identities(one).find(|identity| taken.contains(*identity)), present) {
             (Some(identity), IfPresent::Fail) => return Err(StoreError::IdentityTaken(identity.into())),
             (Some(_), IfPresent::Skip) => {

@@ -307,9 +307,16 @@ impl Session {
             return Err(StoreError::TooMany);
         }
         let key = Arc::clone(&self.key);
-        let transaction =
-            self.client.transaction().await.map_err(|error| database("add subscriptions", error))?;
-        in_time(changes::insert(transaction, &key, batch, present)).await
+        for attempt in 1.. {
+            let transaction = self.client.transaction().await;
+            let transaction = transaction.map_err(|error| database("add subscriptions", error))?;
+            match in_time(changes::insert(transaction, &key, &batch, present)).await {
+                // Another HSS was faster; now it shows which of them are there.
+                Err(StoreError::IdentityTaken(_)) if present == IfPresent::Skip && attempt < 3 => {}
+                result => return result,
+            }
+        }
+        Err(StoreError::Contended)
     }
 
     async fn replace(&mut self, replacement: &Replacement) -> Result<Committed, StoreError> {
