@@ -83,6 +83,10 @@ impl Daemon {
         self.log.lock().unwrap().join("\n")
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub async fn client(&self) -> DiameterClient {
         self.client_with(Duration::from_secs(5)).await
     }
