@@ -32,7 +32,7 @@ pub(crate) fn check_wire(network: &Network) {
                 assert!(!marked || protected.contains(&transaction), "yes for what came in clear:\n{text}");
             }
         }
-        if (sent.from, message.status()) == (Node::SCscf, Some(401)) {
+        if matches!(sent.from, Node::SCscf | Node::SCscf2) && message.status() == Some(401) {
             let nonce = message.www_authenticate().unwrap().unwrap().nonce.to_string();
             let challenge = format!("{} {}", message.call_id(), message.first(Name::CSeq).unwrap());
             challenges.entry(nonce).or_default().insert(challenge);
@@ -57,7 +57,7 @@ pub(crate) fn check_answers(network: &Network) {
 pub(crate) fn check_kernels(network: &mut Network, seed: u64) {
     let p_cscf: BTreeSet<_> = network.kernel(Node::PCscf).states.keys().copied().collect();
     assert_eq!(p_cscf.len(), 4 * network.pcscf.sets(), "seed {seed}: the P-CSCF");
-    let registered: HashSet<_> = network.scscf.registrations(network.now).map(|user| user.impi).collect();
+    let registered = network.registered();
     for ue in (0u16..).take(network.ues.len()) {
         let states: BTreeSet<_> = network.kernel(Node::Ue(ue)).states.keys().copied().collect();
         let member = &network.ues[usize::from(ue)];

@@ -11,6 +11,7 @@ pub(crate) enum Node {
     PCscf,
     ICscf,
     SCscf,
+    SCscf2,
 }
 
 pub(crate) fn owner(address: SocketAddr) -> Node {
@@ -21,6 +22,8 @@ pub(crate) fn owner(address: SocketAddr) -> Node {
         Node::ICscf
     } else if ip == plan::S_CSCF.ip() {
         Node::SCscf
+    } else if ip == super::plan::S_CSCF_2.ip() {
+        Node::SCscf2
     } else {
         let ue = (0..1000).find(|n| plan::ue_address(Family::V4, *n) == ip);
         Node::Ue(ue.unwrap_or_else(|| panic!("nobody is at {address}")))
@@ -43,6 +46,7 @@ pub(crate) fn line(from: Node, to: Node, message: &Message, protected: bool) -> 
         Node::PCscf => "P-CSCF".into(),
         Node::ICscf => "I-CSCF".into(),
         Node::SCscf => "S-CSCF".into(),
+        Node::SCscf2 => "S-CSCF2".into(),
     };
     let what = message.status().map_or_else(|| message.method().as_str().to_owned(), |s| s.to_string());
     let esp = if protected { " in ESP" } else { "" };

@@ -5,11 +5,13 @@ mod diameter;
 mod kernel;
 mod map;
 mod plan;
+mod servers;
 mod wire;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::pcscf::core as p;
@@ -51,7 +53,8 @@ enum Happening {
     UeKernel { ue: u16, set: u::SetId, done: Result<(), &'static str> },
     PCscfKernel { set: p::SetId, done: Result<(), &'static str> },
     ToICscf { id: icscf::CxId, answer: Result<cx::Answer, LinkError> },
-    ToSCscf { id: scscf::CxId, answer: Result<cx::Answer, LinkError> },
+    HssAsks { node: Node, id: scscf::CxRequestId, request: cx::Request },
+    ToSCscf { node: Node, id: scscf::CxId, answer: Result<cx::Answer, LinkError> },
     Command { ue: u16, command: u::Command },
     Operator { command: scscf::Command },
 }
@@ -92,6 +95,13 @@ pub(crate) struct Network {
     pub(crate) pcscf: p::PCscf,
     pub(crate) icscf: icscf::ICscf,
     pub(crate) scscf: scscf::Scscf,
+    /// Known to the I-CSCF where the options say so.
+    pub(crate) second: scscf::Scscf,
+    dead: HashSet<Node>,
+    outbox: Arc<servers::Outbox>,
+    /// Where the answers to what the HSS asks go.
+    answers: HashMap<(Node, scscf::CxRequestId), cx::Reply>,
+    options: Options,
     hss: hss::Hss<hss::MemoryStore>,
     pub(crate) kernels: HashMap<Node, Kernel>,
     /// Everything that left a node, also what the wire then lost.
@@ -101,6 +111,8 @@ pub(crate) struct Network {
     pub(crate) steps: Vec<Vec<u::Step>>,
     pub(crate) events: Vec<p::Event>,
     pub(crate) scscf_events: Vec<scscf::Event>,
+    /// Of whom each of them is.
+    pub(crate) scscf_nodes: Vec<Node>,
     /// Results of the operator's commands.
     pub(crate) done: Vec<Result<scscf::Done, scscf::CommandError>>,
     pub(crate) tamper: Option<Tamper>,
@@ -132,8 +144,11 @@ impl Network {
             (0..options.ues).map(|n| u::Ue::new(options.ue(n), options.card(n), seed())).collect();
         let pcscf = p::PCscf::new(options.pcscf(), seed());
         let icscf = icscf::ICscf::new(options.icscf(), seed());
-        let scscf = scscf::Scscf::new(options.scscf(), seed());
+        let scscf = scscf::Scscf::new(options.scscf(Node::SCscf), seed());
+        let second = scscf::Scscf::new(options.scscf(Node::SCscf2), seed());
         let hss = options.hss(seed());
+        let outbox = servers::Outbox::new();
+        hss.reach(Arc::clone(&outbox) as Arc<dyn cx::PeerLink>);
         let kernels = (0..options.ues).map(Node::Ue).chain([Node::PCscf]);
         Self {
             now: Instant::from_epoch(Duration::from_secs(1)),
@@ -143,11 +158,17 @@ impl Network {
             pcscf,
             icscf,
             scscf,
+            second,
+            dead: HashSet::new(),
+            outbox,
+            answers: HashMap::new(),
+            options: options.clone(),
             hss,
             sent: Vec::new(),
             trace: Vec::new(),
             events: Vec::new(),
             scscf_events: Vec::new(),
+            scscf_nodes: Vec::new(),
             done: Vec::new(),
             tamper: None,
             unprotected_drops: 0,
@@ -243,7 +264,10 @@ impl Network {
             Node::Ue(n) => self.ues[usize::from(n)].handle(self.now, u::Input::Timeout),
             Node::PCscf => self.pcscf.handle(self.now, p::Input::Timeout),
             Node::ICscf => self.icscf.handle(self.now, icscf::Input::Timeout),
-            Node::SCscf => self.scscf.handle(self.now, scscf::Input::Timeout),
+            Node::SCscf | Node::SCscf2 => {
+                let now = self.now;
+                self.server(node).handle(now, scscf::Input::Timeout);
+            }
         }
         self.carry_out(node);
     }
@@ -253,6 +277,9 @@ impl Network {
         let node = match happening {
             Happening::Arrives(packet) => {
                 let Packet { to, flow, message, esp } = *packet;
+                if self.dead.contains(&to) {
+                    return;
+                }
                 // What is not in ESP does not pass the policies of a protected port.
                 let taken = match esp {
                     Some((spi, state)) => self.kernels[&to].takes(spi, &state),
@@ -266,16 +293,23 @@ impl Network {
                     Node::Ue(n) => self.ues[usize::from(n)].handle(now, u::Input::Received { flow, message }),
                     Node::PCscf => self.pcscf.handle(now, p::Input::Received { flow, message }),
                     Node::ICscf => self.icscf.handle(now, icscf::Input::Received { flow, message }),
-                    Node::SCscf => self.scscf.handle(now, scscf::Input::Received { flow, message }),
+                    Node::SCscf | Node::SCscf2 => {
+                        self.server(to).handle(now, scscf::Input::Received { flow, message });
+                    }
                 }
                 to
             }
             Happening::FlowEnds { at, flow } => {
+                if self.dead.contains(&at) {
+                    return;
+                }
                 match at {
                     Node::Ue(n) => self.ues[usize::from(n)].handle(now, u::Input::TransportFailed { flow }),
                     Node::PCscf => self.pcscf.handle(now, p::Input::TransportFailed { flow }),
                     Node::ICscf => self.icscf.handle(now, icscf::Input::TransportFailed { flow }),
-                    Node::SCscf => self.scscf.handle(now, scscf::Input::TransportFailed { flow }),
+                    Node::SCscf | Node::SCscf2 => {
+                        self.server(at).handle(now, scscf::Input::TransportFailed { flow });
+                    }
                 }
                 at
             }
@@ -299,14 +333,27 @@ impl Network {
                 self.icscf.handle(now, icscf::Input::CxAnswer { id, answer });
                 Node::ICscf
             }
-            Happening::ToSCscf { id, answer } => {
-                self.scscf.handle(now, scscf::Input::CxAnswer { id, answer });
-                Node::SCscf
+            Happening::HssAsks { node, id, request } => {
+                // One that has died since has taken its answers along.
+                if !self.answers.contains_key(&(node, id)) {
+                    return;
+                }
+                self.server(node).handle(now, scscf::Input::CxRequest { id, request });
+                node
+            }
+            Happening::ToSCscf { node, id, answer } => {
+                if self.dead.contains(&node) {
+                    return;
+                }
+                self.server(node).handle(now, scscf::Input::CxAnswer { id, answer });
+                node
             }
             Happening::Operator { command } => {
+                // At the one that serves the user.
                 let id = scscf::CommandId(self.order);
-                self.scscf.handle(now, scscf::Input::Command { id, command });
-                Node::SCscf
+                let node = self.server_of(&command);
+                self.server(node).handle(now, scscf::Input::Command { id, command });
+                node
             }
             Happening::Command { ue, command } => {
                 self.ues[usize::from(ue)].handle(now, u::Input::Command(command));
@@ -326,24 +373,13 @@ impl Network {
                     icscf::Output::Cx { id, request } => {
                         let answer = self.ask("I-CSCF", request);
                         self.push(self.now + self.wire.cx_latency, Happening::ToICscf { id, answer });
+                        self.carry_notices();
                     }
                     icscf::Output::Event(_) => {}
                     icscf::Output::WaitUntil(deadline) => break deadline,
                 }
             },
-            Node::SCscf => loop {
-                match self.scscf.poll() {
-                    scscf::Output::Send(transmit) => self.send(node, &transmit),
-                    scscf::Output::Cx { id, request } => {
-                        let answer = self.ask("S-CSCF", request);
-                        self.push(self.now + self.wire.cx_latency, Happening::ToSCscf { id, answer });
-                    }
-                    scscf::Output::CxAnswer { .. } => {}
-                    scscf::Output::Event(event) => self.scscf_events.push(event),
-                    scscf::Output::Done { result, .. } => self.done.push(result),
-                    scscf::Output::WaitUntil(deadline) => break deadline,
-                }
-            },
+            Node::SCscf | Node::SCscf2 => self.carry_out_scscf(node),
         };
         // A busy machine fires its timers late.
         let late = self.wire.lateness;

@@ -1,5 +1,6 @@
 //! The roles of a virtual network: who they are and what they are told.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use aka::{
@@ -13,6 +14,13 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use sec_agree::{Algorithms, Policy, Spi};
 use sip::Timers;
 use ue::core::TransportChoice;
+
+use super::Node;
+
+/// The second S-CSCF.
+pub(crate) const S_CSCF_2: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 30, 0, 4)), 5060);
+const S_CSCF_2_NAME: &str = "sip:scscf2.ims.mnc001.mcc001.3gppnetwork.org:5060";
+const S_CSCF_2_HOST: &str = "scscf2.ims.mnc001.mcc001.3gppnetwork.org";
 
 /// What a virtual network is made of.
 #[derive(Debug, Clone)]
@@ -41,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) stay_registered: bool,
     /// Vectors the S-CSCF asks for at once.
     pub(crate) vectors: u32,
+    /// How many S-CSCFs the I-CSCF knows: 1 or 2.
+    pub(crate) s_cscfs: usize,
     pub(crate) wire: Wire,
 }
 
@@ -92,6 +102,7 @@ impl Default for Options {
             subscribe: false,
             stay_registered: false,
             vectors: 1,
+            s_cscfs: 1,
             wire: Wire::default(),
         }
     }
@@ -171,7 +182,7 @@ impl Options {
             gm: vec![gm],
             mw: plan::P_CSCF_MW,
             entry_points: vec![(plan::HOME_DOMAIN.into(), plan::I_CSCF)],
-            neighbours: vec![(plan::S_CSCF_HOST.into(), plan::S_CSCF)],
+            neighbours: vec![(plan::S_CSCF_HOST.into(), plan::S_CSCF), (S_CSCF_2_HOST.into(), S_CSCF_2)],
             policy: Policy::new(self.policy.as_ref().unwrap_or(&self.algorithms)).unwrap(),
             spi_first: Spi::new(0x1000).unwrap(),
             spi_last: Spi::new(0x1fff).unwrap(),
@@ -181,16 +192,19 @@ impl Options {
     }
 
     pub(crate) fn icscf(&self) -> icscf::Config {
-        let name = ServerName::new(plan::S_CSCF_NAME).unwrap();
+        let known = self.servers().into_iter().map(|node| {
+            let (name, address) = server(node);
+            icscf::SCscf::new(name, address)
+        });
         icscf::Config {
             trusted_peers: vec![plan::P_CSCF_MW.ip()],
-            s_cscfs: vec![icscf::SCscf::new(name, plan::S_CSCF)],
+            s_cscfs: known.collect(),
             transactions: 10_000,
             ..icscf::Config::new(plan::I_CSCF, plan::HOME_DOMAIN)
         }
     }
 
-    pub(crate) fn scscf(&self) -> scscf::Config {
+    pub(crate) fn scscf(&self, node: Node) -> scscf::Config {
         scscf::Config {
             trusted_peers: vec![plan::I_CSCF.ip(), plan::P_CSCF_MW.ip()],
             reauthenticate: self.reauthenticate,
@@ -198,7 +212,15 @@ impl Options {
             qop: self.qop,
             authentication_info: self.authentication_info,
             vectors_per_request: self.vectors,
-            ..scscf::Config::new(ServerName::new(plan::S_CSCF_NAME).unwrap(), plan::HOME_DOMAIN)
+            ..scscf::Config::new(server(node).0, plan::HOME_DOMAIN)
         }
     }
+}
+
+fn server(node: Node) -> (ServerName, SocketAddr) {
+    let (name, address) = match node {
+        Node::SCscf2 => (S_CSCF_2_NAME, S_CSCF_2),
+        _ => (plan::S_CSCF_NAME, plan::S_CSCF),
+    };
+    (ServerName::new(name).unwrap(), address)
 }

@@ -17,6 +17,7 @@ impl Network {
             Transport::Udp => Some((asked, None)),
             _ => self.connection(from, to, asked),
         };
+        let found = found.filter(|(_, connection)| connection.is_none() || !self.dead.contains(&to));
         let Some((flow, connection)) = found else {
             return self.push(self.now, Happening::FlowEnds { at: from, flow: asked });
         };
