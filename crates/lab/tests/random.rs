@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use aka::Impi;
-use cx::LinkError;
+use cx::{LinkError, ReasonCode};
+use hss::store::Key;
 use lab::plan::{self, Family};
 use network::check::{check_answers, check_kernels, check_wire};
 use network::{Network, Node, Options, Wire};
@@ -89,6 +90,7 @@ fn random_run(seed: u64) -> (u32, u32) {
         subscribe: chance.below(4) > 0,
         stay_registered: chance.below(4) == 0,
         vectors: 1 + chance.below(3),
+        s_cscfs: 2,
         ..Options::default()
     };
     let mut network = Network::new(&options);
@@ -137,7 +139,7 @@ fn random_run(seed: u64) -> (u32, u32) {
         let limit = if *node == Node::PCscf { 3 * 4 * usize::from(UES) } else { 3 * 4 };
         assert!(kernel.most <= limit, "seed {seed}: {node:?} held {} states", kernel.most);
     }
-    assert_eq!(network.scscf.registered(), 0, "seed {seed}");
+    assert!(network.registered().is_empty(), "seed {seed}");
     check_wire(&network);
     check_answers(&network);
     let outcomes = network.steps.iter().flatten().filter(|step| step.ends());
@@ -193,6 +195,21 @@ fn disturb(network: &mut Network, options: &Options, chance: &mut Chance) {
         network.run(chance.milliseconds(20_000));
         strangers(network, chance);
     }
+    // One S-CSCF dies, at some other time than its HSS: what it knew of its users is at the other then.
+    if chance.below(3) == 0 {
+        let node = [Node::SCscf, Node::SCscf2][usize::try_from(chance.below(2)).unwrap()];
+        network.run(chance.milliseconds(20_000));
+        network.kill(node);
+        network.run(chance.milliseconds(40_000));
+        network.revive(node);
+    }
+    if options.subscribe && chance.below(4) == 0 {
+        network.run(chance.milliseconds(20_000));
+        let impi = Impi::new(&plan::impi(u16::try_from(chance.below(UES.into())).unwrap())).unwrap();
+        let reasons = [ReasonCode::PermanentTermination, ReasonCode::ServerChange];
+        let reason = reasons[usize::try_from(chance.below(2)).unwrap()];
+        network.at_hss(|hss| hss.deregister(Key::Impi(impi), reason, None, Box::new(|_| ())));
+    }
 }
 
 /// What UEs have sent comes again in clear, some of it changed, from anywhere to anywhere at the P-CSCF.
@@ -230,23 +247,21 @@ fn strangers(network: &mut Network, chance: &mut Chance) {
 /// Who is registered at the S-CSCF is who registered and has not been de-registered by itself, the operator or time:
 /// nobody was lost to a failure or a stranger.
 fn check_registrations(network: &Network, seed: u64) {
-    let mut expected: BTreeSet<String> = BTreeSet::new();
-    for event in &network.scscf_events {
+    let mut expected: BTreeSet<(Node, String)> = BTreeSet::new();
+    for (node, event) in network.scscf_nodes.iter().zip(&network.scscf_events) {
         match event {
-            scscf::Event::Registered { impi, .. } => drop(expected.insert(impi.to_string())),
+            scscf::Event::Registered { impi, .. } | scscf::Event::Restored { impi, .. } => {
+                expected.insert((*node, impi.to_string()));
+            }
             scscf::Event::Deregistered { impi, cause, .. } => {
-                assert!(
-                    matches!(cause, Deregistration::User | Deregistration::Operator | Deregistration::Expiry),
-                    "seed {seed}: {event:?}"
-                );
-                expected.remove(&impi.to_string());
+                // By the user, an operator or time; or an S-CSCF is gone, or no longer asked.
+                assert!(expected.remove(&(*node, impi.to_string())), "seed {seed}: {event:?} {cause:?}");
             }
             _ => {}
         }
     }
-    let registered: BTreeSet<String> =
-        network.scscf.registrations(network.now).map(|user| user.impi.to_string()).collect();
-    assert_eq!(registered, expected, "seed {seed}");
+    let registered: BTreeSet<String> = network.registered().iter().map(ToString::to_string).collect();
+    assert_eq!(network.registered_where(), expected, "seed {seed}");
     for (ue, member) in network.ues.iter().enumerate() {
         let impi = plan::impi(u16::try_from(ue).unwrap());
         let said = network.steps[ue].iter().filter(|step| **step == Step::Deregistered).count();

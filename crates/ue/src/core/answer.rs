@@ -79,6 +79,7 @@ impl Ue {
             let authorization = self.first_authorization(via);
             return self.register_again(now, &authorization);
         }
+        self.note_refusal(status);
         let reason = response.reason().unwrap_or_default().into();
         self.fail(now, Failure::Rejected { status, reason, retry_after: retry_after(response) });
     }

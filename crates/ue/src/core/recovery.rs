@@ -15,6 +15,8 @@ pub(super) struct Recovery {
     failures: u32,
     /// Protected requests in a row that nobody answered.
     unanswered: u8,
+    /// Protected requests in a row that the network could do nothing with (500, 504).
+    failed_there: u8,
     /// The shortest registration time that the network takes (423).
     min_expires: u32,
     /// When a successful registration has to be renewed.
@@ -33,9 +35,9 @@ impl Recovery {
         self.unanswered = 0;
     }
 
-    /// The P-CSCF seems to have lost our sets: the next REGISTER goes unprotected (`spec/04` section 5).
+    /// The P-CSCF seems to have lost our sets, or the network our registration: the next REGISTER goes unprotected (`spec/04` section 5).
     pub(super) fn sets_are_lost(&self) -> bool {
-        self.unanswered >= LOST
+        self.unanswered >= LOST || self.failed_there >= LOST
     }
 
     /// Never shorter than the network takes.
@@ -53,7 +55,7 @@ impl Recovery {
     }
 
     pub(super) fn registered(&mut self, renewal: Option<Instant>) {
-        (self.failures, self.unanswered, self.renewal) = (0, 0, renewal);
+        (self.failures, self.unanswered, self.failed_there, self.renewal) = (0, 0, 0, renewal);
     }
 
     /// How long to wait before the next registration; `random` spreads it between half and all of the time.
@@ -71,6 +73,16 @@ impl Recovery {
 pub(super) const PROBATION: Duration = BASE;
 
 impl Ue {
+    /// The network refused the REGISTER under way.
+    //= TS 24.229 5.1.1.4.1: after 500 and 504 to a re-registration the UE registers initially
+    pub(super) fn note_refusal(&mut self, status: u16) {
+        let current = self.sets.current().map(|set| Via::Set(set.id));
+        let over_current = self.attempt.as_ref().is_some_and(|attempt| Some(attempt.first_via) == current);
+        if over_current && matches!(status, 500 | 504) {
+            self.recovery.failed_there = self.recovery.failed_there.saturating_add(1);
+        }
+    }
+
     /// Nobody answered the REGISTER under way.
     pub(super) fn unanswered(&mut self, now: Instant, patience: Duration, malformed: u32) {
         let current = self.sets.current().map(|set| Via::Set(set.id));
