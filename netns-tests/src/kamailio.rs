@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
-use lab::Namespace;
+use anyhow::{Context, Result, ensure};
+use lab::{Namespace, Network};
 
 use crate::Process;
 
@@ -27,9 +27,74 @@ pub fn interop() -> tempfile::TempDir {
     folder
 }
 
-/// Starts `icscf.cfg` or `scscf.cfg` and waits until `hss` has its Diameter connection.
-pub fn start(namespace: &Namespace, role: Kamailio, folder: &Path, hss: &mut Process) -> Result<Process> {
-    let name = role.name();
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    Ours,
+    Kamailios,
+}
+
+/// Our HSS, and an I-CSCF and an S-CSCF of either house.
+#[derive(Debug)]
+pub struct Core {
+    pub hss: Process,
+    pub icscf: Process,
+    pub scscf: Process,
+    whose: [Whose; 2],
+}
+
+impl Core {
+    /// Starts them with the files in `folder` and waits until they are ready. The HSS logs all it can.
+    pub fn start(network: &Network, folder: &Path, icscf: Whose, scscf: Whose) -> Result<Self> {
+        let core = &network.core;
+        let mut hss = Process::start(core, "hss", &["--config", "hss.toml", "--log", "trace"], folder)?;
+        hss.wait_for_log("the HSS answers")?;
+        let scscf_process = start(core, "scscf", "S-CSCF is ready", scscf, folder, &mut hss)?;
+        let icscf_process = start(core, "icscf", "I-CSCF is ready", icscf, folder, &mut hss)?;
+        Ok(Self { hss, icscf: icscf_process, scscf: scscf_process, whose: [icscf, scscf] })
+    }
+
+    /// Everything they said.
+    pub fn logs(&self) -> String {
+        let said = [("HSS", &self.hss), ("I-CSCF", &self.icscf), ("S-CSCF", &self.scscf)];
+        said.map(|(name, process)| format!("{name}:\n{}", process.stderr())).join("\n")
+    }
+
+    /// What our own programs among them said.
+    pub fn own_logs(&self) -> String {
+        let [icscf, scscf] = self.whose;
+        let own = [(Whose::Ours, &self.hss), (icscf, &self.icscf), (scscf, &self.scscf)];
+        own.into_iter()
+            .filter(|(whose, _)| *whose == Whose::Ours)
+            .map(|(_, process)| process.stderr())
+            .collect()
+    }
+
+    /// SIGTERM to all three, which must end well.
+    pub fn end(mut self) -> Result<()> {
+        for process in [&mut self.icscf, &mut self.scscf, &mut self.hss] {
+            let status = process.terminate()?;
+            ensure!(status.success(), "{status}: {}", process.stderr());
+        }
+        Ok(())
+    }
+}
+
+/// Starts one and waits until it is ready; of Kamailio's, `hss` knows.
+fn start(
+    namespace: &Namespace,
+    name: &'static str,
+    ready: &str,
+    whose: Whose,
+    folder: &Path,
+    hss: &mut Process,
+) -> Result<Process> {
+    if whose == Whose::Ours {
+        let config = format!("{name}.toml");
+        let arguments = ["--config", &config, "--log", "trace"];
+        let mut process = Process::start(namespace, name, &arguments, folder)?;
+        process.wait_for_log(ready)?;
+        return Ok(process);
+    }
     let run = folder.join(format!("{name}.run"));
     std::fs::create_dir_all(&run).context("make the folder of Kamailio's sockets")?;
     let mut command = Command::new("/usr/sbin/kamailio");
@@ -42,19 +107,4 @@ pub fn start(namespace: &Namespace, role: Kamailio, folder: &Path, hss: &mut Pro
     let peer = format!("peer={name}.");
     hss.wait_for_log(&peer).with_context(|| format!("{name} of Kamailio said:\n{}", kamailio.stderr()))?;
     Ok(kamailio)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kamailio {
-    Icscf,
-    Scscf,
-}
-
-impl Kamailio {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Icscf => "icscf",
-            Self::Scscf => "scscf",
-        }
-    }
 }

@@ -5,14 +5,14 @@
 
 #![forbid(unsafe_code)]
 
-pub mod kamailio;
+mod kamailio;
 mod log;
 mod probe;
 mod process;
 mod registrant;
 mod testbed;
 
-pub use kamailio::{Kamailio, interop};
+pub use kamailio::{Core, Whose, interop};
 pub use log::{Log, watch};
 pub use probe::{capture_esp, inject, send_udp};
 pub use process::{Process, binary};

@@ -15,6 +15,8 @@ use sip::{Challenge, Draft, Message, Method, Name};
 #[derive(Debug)]
 pub struct Registrant {
     number: u16,
+    impi: String,
+    impu: String,
     isim: Isim,
     socket: UdpSocket,
     call_id: String,
@@ -45,12 +47,19 @@ impl Registrant {
         let isim = Isim::new(algorithm, sqn);
         Ok(Self {
             number,
+            impi: plan::impi(number),
+            impu: plan::impu(number),
             isim,
             socket,
             call_id: format!("call-{number}-{}", std::process::id()),
             cseq: 0,
             synchronised: 0,
         })
+    }
+
+    /// The same with another user's names.
+    pub fn named(self, impi: &str, impu: &str) -> Self {
+        Self { impi: impi.to_owned(), impu: impu.to_owned(), ..self }
     }
 
     /// K and OPc of the n-th.
@@ -71,11 +80,11 @@ impl Registrant {
 
     /// REGISTER, and after a challenge its answer. What the network says at the end, and how often it challenged.
     pub fn register(&mut self, expires: u32, answer: Answer) -> Result<(Message, usize)> {
-        let (impi, domain) = (plan::impi(self.number), plan::HOME_DOMAIN);
+        let (impi, domain) = (&self.impi, plan::HOME_DOMAIN);
         let mut authorization = format!(
             "Digest username={}, realm=\"{domain}\", uri=\"sip:{domain}\", nonce=\"\", response=\"\", \
              integrity-protected=\"no\"",
-            quote(&impi)
+            quote(impi)
         );
         for challenges in 0..MOST_CHALLENGES {
             let response = self.exchange(expires, &authorization)?;
@@ -122,14 +131,14 @@ impl Registrant {
     }
 
     fn credentials(&self, challenge: &Challenge<'_>, password: &Password) -> String {
-        let (impi, uri) = (plan::impi(self.number), format!("sip:{}", plan::HOME_DOMAIN));
+        let (impi, uri) = (&self.impi, format!("sip:{}", plan::HOME_DOMAIN));
         let qop = challenge.offers_qop("auth").then_some(QopInput { nc: "00000001", cnonce: "c0ffee" });
         let (realm, nonce) = (&*challenge.realm, &*challenge.nonce);
-        let input = DigestInput { username: &impi, realm, nonce, uri: &uri, method: "REGISTER", qop };
+        let input = DigestInput { username: impi, realm, nonce, uri: &uri, method: "REGISTER", qop };
         let mut value = format!(
             "Digest username={}, realm={}, nonce={}, uri={}, algorithm=AKAv1-MD5, response=\"{}\", \
              integrity-protected=\"yes\"",
-            quote(&impi),
+            quote(impi),
             quote(realm),
             quote(nonce),
             quote(&uri),
@@ -144,7 +153,7 @@ impl Registrant {
     /// One REGISTER and its final answer.
     fn exchange(&mut self, expires: u32, authorization: &str) -> Result<Message> {
         self.cseq += 1;
-        let (domain, impu, own) = (plan::HOME_DOMAIN, plan::impu(self.number), self.socket.local_addr()?);
+        let (domain, impu, own) = (plan::HOME_DOMAIN, &self.impu, self.socket.local_addr()?);
         let mut draft = Draft::request(Method::Register, format!("sip:{domain}"));
         draft
             .push(Name::Via, format!("SIP/2.0/UDP {own};branch=z9hG4bK{}n{}", self.call_id, self.cseq))

@@ -34,7 +34,7 @@ pub struct Options {
 }
 
 /// Integration tests of netns-tests that are not of `cargo xtask test`.
-pub const SUITES: [&str; 1] = ["kamailio_cx"];
+pub const SUITES: [&str; 2] = ["kamailio_cx", "kamailio"];
 const PACKAGES: [&str; 3] = ["kamailio", "kamailio-ims-modules", "kamailio-presence-modules"];
 const SKIPPED: u8 = 4;
 const LIMIT: Duration = Duration::from_secs(10 * 60);

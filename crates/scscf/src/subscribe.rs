@@ -70,18 +70,21 @@ impl Subscribe {
         self.message.addresses(Name::PAssertedIdentity).filter_map(|asserted| asserted.ok()?.parse_uri().ok())
     }
 
-    /// Whether a P-CSCF asks for itself: by the name or the address of one of these Path entries.
+    /// Whether a P-CSCF asks for itself: by the URI, the name or the address of one of these Path entries.
+    //= TS 24.229 5.2.3: it asserts the URI that it has put into Path
     pub(crate) fn is_from_proxy<'a>(&self, paths: impl Iterator<Item = &'a str>) -> bool {
-        let proxies: Vec<Uri<'_>> = self.asserted().filter(|asserted| asserted.user.is_none()).collect();
+        let asserted: Vec<Uri<'_>> = self.asserted().collect();
         // It may have come by an I-CSCF.
         let contact = self.message.address(Name::Contact).ok();
         let contact = contact.and_then(|contact| contact.parse_uri().ok()?.host.ip());
         let source = self.flow.remote.ip();
-        !proxies.is_empty()
-            && paths.filter_map(|path| NameAddr::parse(path)?.parse_uri().ok()).any(|path| {
-                path.host.ip().is_some_and(|host| host == source || contact == Some(host))
-                    || proxies.iter().any(|proxy| proxy.host.is(path.host))
+        paths.filter_map(|path| NameAddr::parse(path)?.parse_uri().ok()).any(|path| {
+            let is_there = path.host.ip().is_some_and(|host| host == source || contact == Some(host));
+            asserted.iter().any(|proxy| {
+                let is_no_user = proxy.user.is_none() || proxy.user == path.user;
+                is_no_user && (is_there || proxy.host.is(path.host))
             })
+        })
     }
 }
 

@@ -129,6 +129,9 @@ fn reg_12_the_p_cscf_of_the_registration_may_watch() {
             .iter()
             .any(|event| matches!(event, Event::Subscribed { subscriber, .. } if subscriber == P_CSCF))
     );
+    // By the URI of Path as well.
+    let asserted = Some("<sip:term@pcscf.visited.example>".to_owned());
+    assert_eq!(net.subscribe(&Subscribe { asserted, ..Subscribe::of_p_cscf() }).status(), Some(200));
 }
 
 #[test]

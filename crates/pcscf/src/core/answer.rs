@@ -30,7 +30,7 @@ impl PCscf {
                 self.pass_on(now, forwarded.server, reply, response);
                 self.event(Event::Rejected { impi: forwarded.device.impi.clone(), status });
                 //= TS 33.203 7.4.2a: after the failure message both ends delete the new set
-                self.drop_temporary(&forwarded);
+                self.drop_temporary(now, &forwarded);
             }
         }
     }

@@ -407,7 +407,7 @@ impl PCscf {
                     let reply = self.reply_flow(forwarded.flow, forwarded.arrival);
                     //= RFC 4320 4.2: never a 408 to a REGISTER
                     self.refuse(now, forwarded.server, &forwarded.request, reply, Refusal::CoreSilent, None);
-                    self.drop_temporary(&forwarded);
+                    self.drop_temporary(now, &forwarded);
                 }
                 Some(Asked::Relayed(relayed)) => self.relay_failed(now, &relayed),
                 Some(Asked::Subscribe { impi, call_id }) => self.subscribe_failed(now, &impi, &call_id),
@@ -415,12 +415,18 @@ impl PCscf {
         }
     }
 
-    /// The set of an attempt that failed serves no purpose any more.
-    fn drop_temporary(&mut self, forwarded: &Forwarded) {
+    /// The set of an attempt that failed serves no purpose any more, but to bring the answer: what is written to a
+    /// stream leaves later, and would find no set.
+    fn drop_temporary(&mut self, now: Instant, forwarded: &Forwarded) {
         if let Arrival::Over(set) = forwarded.arrival
             && self.sets.get(set).is_some_and(|entry| entry.stage == Stage::Temporary)
         {
-            self.remove_set(set);
+            if forwarded.flow.transport.is_reliable() {
+                let change = self.sets.end_soon(now, set);
+                self.outputs.extend(change);
+            } else {
+                self.remove_set(set);
+            }
         }
     }
 

@@ -239,13 +239,17 @@ impl PCscf {
             let marked = with_integrity_protected(authorization, Some(checked.integrity_protected));
             draft.set(Name::Authorization, marked);
         }
-        // The user part marks the terminating direction.
         let outbound = if checked.device.flow.is_some() { ";ob" } else { "" };
-        draft.push_front(Name::Path, format!("<sip:term@{};lr{outbound}>", self.config.mw));
+        draft.push_front(Name::Path, format!("<{};lr{outbound}>", self.path_uri()));
         draft.push(Name::PVisitedNetworkId, sip::text::quote(&self.config.network));
         draft.push(Name::PChargingVector, self.charging_vector());
         draft.set(Name::MaxForwards, routing::max_forwards(request)?.to_string());
         Ok(self.toward_mw(&mut draft, to))
+    }
+
+    /// What the core network knows us by. The user part marks the terminating direction.
+    pub(super) fn path_uri(&self) -> String {
+        format!("sip:term@{}", self.config.mw)
     }
 }
 

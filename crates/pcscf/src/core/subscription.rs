@@ -105,7 +105,8 @@ impl PCscf {
         };
         draft
             .push(Name::Contact, format!("<sip:{}>", self.config.mw))
-            .push(Name::PAssertedIdentity, format!("<sip:{}>", self.config.host))
+            //= TS 24.229 5.2.3: the URI of Path
+            .push(Name::PAssertedIdentity, format!("<{}>", self.path_uri()))
             .push(Name::Event, reginfo::PACKAGE)
             .push(Name::Accept, reginfo::MIME)
             .push(Name::Expires, lasts.to_string())

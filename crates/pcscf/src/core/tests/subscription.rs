@@ -58,7 +58,7 @@ fn reg_12_the_first_registration_leads_to_a_subscription_longer_than_it() {
     assert_eq!(asked.method(), Method::Subscribe);
     assert_eq!(asked.request_uri(), Some("sip:alice@ims.example"));
     assert_eq!((asked.expires(), event_package(&asked)), (Some(600_600), Some("reg")));
-    assert_eq!(asked.first(Name::PAssertedIdentity), Some("<sip:pcscf.visited.example>"));
+    assert_eq!(asked.first(Name::PAssertedIdentity), Some("<sip:term@10.8.0.1:5060>"), "as in Path");
     assert_eq!(asked.first(Name::Route), Some("<sip:orig@scscf.ims.example;lr>"));
     let (second, verify) = bench.re_challenge(&first, 1, &verify, "n");
     let forwarded = bench.over_set(&second, 1, &verify, r#"nonce="n", response="0123""#);
