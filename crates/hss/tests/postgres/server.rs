@@ -94,6 +94,16 @@ impl Postgres {
         child.wait().unwrap();
     }
 
+    /// User and system time of all its processes so far, those included that have ended.
+    #[allow(dead_code, reason = "the bench `mar` uses it")]
+    pub(crate) fn cpu(&self) -> Duration {
+        let Some(child) = &self.running else { return Duration::ZERO };
+        let children =
+            fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|id| id.parse().ok()).map(cpu_of);
+        cpu_of(child.id()) + children.sum::<Duration>()
+    }
+
     pub(crate) fn dump(&self) -> Vec<u8> {
         let mut command = self.command("pg_dumpall");
         command.arg("-h").arg(self.socket()).args(["-U", USER]).env("PGPASSWORD", PASSWORD);
@@ -155,4 +165,14 @@ fn programs() -> PathBuf {
         .into_iter()
         .find(|folder| ["initdb", "postgres"].iter().all(|name| folder.join(name).exists()));
     found.expect("PostgreSQL's initdb: install the package postgresql, or run `cargo xtask test`, which does")
+}
+
+/// User and system time of a process and of its children that have ended.
+#[allow(dead_code, reason = "the bench `mar` uses it")]
+pub(crate) fn cpu_of(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // After the name, which may hold anything, the third field is next; times are fields 14 to 17, in hundredths.
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok());
+    Duration::from_millis(10 * ticks.sum::<u64>())
 }
