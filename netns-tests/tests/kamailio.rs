@@ -22,10 +22,7 @@ fn lives(icscf: Whose, scscf: Whose) -> Result<()> {
         format!("{stdout}UE:\n{stderr}\nP-CSCF:\n{}\n{}", pcscf.stderr(), core.logs())
     };
     assert_eq!(status.code(), Some(0), "{}", said());
-    // Kamailio's S-CSCF refuses the P-CSCF's own SUBSCRIBE (README, "With Kamailio"); ours takes it.
-    if scscf == Whose::Ours {
-        assert!(!pcscf.stderr().contains("cannot subscribe"), "{}", said());
-    }
+    assert!(!pcscf.stderr().contains("cannot subscribe"), "{}", said());
     // The UE's sets are gone with it.
     assert_eq!(network.ue.run(|| Ok(Engine::open()?.states()?.len()))?, 0);
     // The HSS has heard of the de-registration: it knows of no registration that could end.

@@ -114,6 +114,19 @@ fn a_de_registration_ends_what_is_under_way() {
     assert_eq!(net.scscf.registered(), 0);
 }
 
+/// The user leaves while an operator ends the registration: it ends once.
+#[test]
+fn reg_15_a_registration_that_two_end_ends_once() {
+    let (mut net, second) = watched(config());
+    net.held = Some(Vec::new());
+    let leaving = Register { expires: Some(0), ..second.next() };
+    assert!(net.send(net::flow(), &leaving).is_empty());
+    net.command(deregister(by_impi(), Removal::Rejected, Initiator::Operator)).unwrap();
+    assert_eq!(net.release()[0].status(), Some(200), "what the user wanted is so");
+    let ended = net.events.iter().filter(|event| matches!(event, scscf::Event::Deregistered { .. }));
+    assert_eq!((ended.count(), net.scscf.registered()), (1, 0));
+}
+
 #[test]
 fn reg_13_a_demand_shortens_and_the_next_register_is_challenged() {
     let (mut net, second) = watched(scscf::Config { reauthenticate: Reauthenticate::Never, ..config() });

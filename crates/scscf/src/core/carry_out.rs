@@ -276,10 +276,18 @@ impl Scscf {
     fn deregistered_at_hss(&mut self, now: Instant, register: &Register) {
         // The whole implicit set goes with one of its identities.
         //= TS 29.228 6.5.1.2
+        let registered = self.registrar.user(&register.impi).is_some();
         let notice = self.unbind(&register.impi, |_| true, ContactEvent::Unregistered, None);
         self.answer_removed(now, register);
-        let cause = Deregistration::User;
-        self.event(Event::Deregistered { impi: register.impi.clone(), impu: register.impu.clone(), cause });
+        // Somebody else may have ended the registration while the HSS was asked.
+        if registered {
+            let cause = Deregistration::User;
+            self.event(Event::Deregistered {
+                impi: register.impi.clone(),
+                impu: register.impu.clone(),
+                cause,
+            });
+        }
         self.tell(now, &notice);
     }
 
