@@ -88,6 +88,8 @@ impl Registration {
 }
 
 impl State {
+    /// How exactly the age of an authentication-pending flag is known.
+    const YOUNG: Duration = Duration::from_secs(60);
     /// Contacts that one private identity may leave, and of what size.
     pub(crate) const MOST_CONTACTS: usize = 16;
     const LARGEST_CONTACT: usize = 8 * 1024;
@@ -164,8 +166,14 @@ impl State {
         }
         self.of(set, |registration| {
             registration.server = Some(name.clone());
-            registration.not_pending(impi);
-            registration.pending.push((impi.clone(), now));
+            // A flag that is young enough stays as it is: a write for each challenge would make those of one user,
+            // at several HSSs, wait for each other.
+            let young =
+                |(pending, since): &(Impi, UnixTime)| pending == impi && !now.is_past(*since, Self::YOUNG);
+            if !registration.pending.iter().any(young) {
+                registration.not_pending(impi);
+                registration.pending.push((impi.clone(), now));
+            }
         });
     }
 
