@@ -123,7 +123,7 @@ fn reg_15_a_registration_that_two_end_ends_once() {
     assert!(net.send(net::flow(), &leaving).is_empty());
     net.command(deregister(by_impi(), Removal::Rejected, Initiator::Operator)).unwrap();
     assert_eq!(net.release()[0].status(), Some(200), "what the user wanted is so");
-    let ended = net.events.iter().filter(|event| matches!(event, scscf::Event::Deregistered { .. }));
+    let ended = net.events.iter().filter(|event| matches!(event, Event::Deregistered { .. }));
     assert_eq!((ended.count(), net.scscf.registered()), (1, 0));
 }
 
