@@ -129,6 +129,9 @@ impl Hss {
     }
 }
 
+/// How long both ends watch each other: several minutes, with timers of 3 s here and 6 s there.
+const WATCHED: Duration = Duration::from_secs(150);
+
 /// Both ends with freeDiameter, each once with our watchdog the quicker one and once with freeDiameter's.
 #[tokio::test]
 #[ignore = "needs freeDiameter; cargo xtask test runs it"]
@@ -147,12 +150,15 @@ async fn cx_1_capabilities_and_watchdog_at_both_ends() {
 
     let (dialler, listener) = (From::Dialler, From::Listener);
     let watchdog = Command::DeviceWatchdog;
+    tokio::time::sleep(WATCHED).await;
     for (wire, asks) in
         [(&quick_in, listener), (&patient_in, dialler), (&quick_out, dialler), (&patient_out, listener)]
     {
         let answers = if asks == dialler { listener } else { dialler };
-        wire.wait_for(asks, watchdog, true, 4).await;
-        wire.wait_for(answers, watchdog, false, 4).await;
+        // The slower of the two asks every 4 to 8 s.
+        let expected = usize::try_from(WATCHED.as_secs() / 8).unwrap();
+        wire.wait_for(asks, watchdog, true, expected).await;
+        wire.wait_for(answers, watchdog, false, expected).await;
         for answer in wire.messages(answers, watchdog, false) {
             assert_eq!(decode::result_code(&answer[20..]), Ok(BaseCode::Success));
         }
