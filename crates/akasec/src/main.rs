@@ -4,6 +4,7 @@
 
 mod demo;
 mod load;
+mod operate;
 mod reg;
 mod report;
 mod sets;

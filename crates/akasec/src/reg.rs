@@ -5,20 +5,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
-use node::control::{AskError, ask};
+use node::control::ask;
 use scscf::control::{Changed, How, List, Request};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::operate::{read, tell};
 
 /// A daemon that says nothing for this long is taken for dead.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The S-CSCF understood, and did nothing: an unknown user, a time out of bounds.
-const REFUSED: u8 = 1;
-/// Nobody answered, or with what is no answer.
-const NO_ANSWER: u8 = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -71,25 +66,8 @@ enum Next {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    match ask(&options.socket, &options.command.request(), PATIENCE) {
-        Ok(result) => {
-            let words =
-                if options.json { format!("{result}\n") } else { options.command.in_words(&result)? };
-            super::print(&words)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => {
-            let code = match error {
-                AskError::Refused(_) | AskError::NotUnderstood(_) => REFUSED,
-                _ => NO_ANSWER,
-            };
-            if options.json {
-                super::print(&format!("{}\n", serde_json::json!({ "error": error.to_string() })))?;
-            }
-            eprintln!("error: failed to {error}");
-            Ok(ExitCode::from(code))
-        }
-    }
+    let asked = ask(&options.socket, &options.command.request(), PATIENCE);
+    tell(asked, options.json, |result| options.command.in_words(result))
 }
 
 impl Command {
@@ -119,10 +97,6 @@ impl Command {
             }
         })
     }
-}
-
-fn read<T: DeserializeOwned>(result: &Value) -> anyhow::Result<T> {
-    serde_json::from_value(result.clone()).context("read the S-CSCF's answer")
 }
 
 fn listed(list: &List) -> String {
@@ -190,6 +164,6 @@ mod tests {
     #[test]
     fn a_dead_socket_has_its_own_status() {
         let line = Line::try_parse_from(["reg", "list", "--socket", "/nonexistent/scscf.sock"]).unwrap();
-        assert_eq!(run(&line.options).unwrap(), ExitCode::from(NO_ANSWER));
+        assert_eq!(run(&line.options).unwrap(), ExitCode::from(crate::operate::NO_ANSWER));
     }
 }

@@ -10,16 +10,13 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use hss::control::{Change, Existing, Reason, Request};
-use node::control::{AskError, ask};
+use node::control::ask;
 use serde_json::Value;
+
+use crate::operate::{read, tell};
 
 /// An HSS that says nothing for this long is taken for dead. It may have to wait for an S-CSCF's answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The HSS understood, and did nothing: an unknown subscriber, a row that is wrong.
-const REFUSED: u8 = 1;
-/// Nobody answered, or with what is no answer.
-const NO_ANSWER: u8 = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -108,32 +105,11 @@ enum Why {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let asked = match &options.command {
-        Command::Import(import) => return import::run(import, &options.socket, options.json),
-        command => ask(&options.socket, &command.request()?, PATIENCE),
-    };
-    match asked {
-        Ok(result) => {
-            let words =
-                if options.json { format!("{result}\n") } else { options.command.in_words(&result)? };
-            super::print(&words)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => refused(&error, options.json),
+    if let Command::Import(import) = &options.command {
+        return import::run(import, &options.socket, options.json);
     }
-}
-
-/// Tells why nothing was done, and the exit status.
-fn refused(error: &AskError, json: bool) -> anyhow::Result<ExitCode> {
-    let code = match error {
-        AskError::Refused(_) | AskError::NotUnderstood(_) => REFUSED,
-        _ => NO_ANSWER,
-    };
-    if json {
-        super::print(&format!("{}\n", serde_json::json!({ "error": error.to_string() })))?;
-    }
-    eprintln!("error: failed to {error}");
-    Ok(ExitCode::from(code))
+    let asked = ask(&options.socket, &options.command.request()?, PATIENCE);
+    tell(asked, options.json, |result| options.command.in_words(result))
 }
 
 impl Command {
@@ -145,7 +121,8 @@ impl Command {
             Self::Show { user } => Request::Show { user: user.clone() },
             Self::Remove { user } => Request::Remove { user: user.clone() },
             Self::Change { user, bar, unbar, add, drop, criteria } => {
-                let criteria = criteria.as_deref().map(import::text).transpose()?;
+                let criteria =
+                    criteria.as_deref().map(import::text).transpose()?.map(|text| text.to_string());
                 let change = Change {
                     bar: bar.clone(),
                     unbar: unbar.clone(),
@@ -168,7 +145,6 @@ impl Command {
     }
 
     fn in_words(&self, result: &Value) -> anyhow::Result<String> {
-        use words::read;
         Ok(match self {
             Self::Add(_) | Self::Import(_) => words::added(&read(result)?),
             Self::List { .. } => words::listed(&read(result)?),

@@ -50,7 +50,7 @@ pub enum StoreError {
     Busy,
     #[error("change a subscription: others keep changing it; try again")]
     Contended,
-    #[error("use the store: it has ended")]
+    #[error("use the store: it has ended, or does not answer in time")]
     Closed,
     #[error("store a subscription: {0} belongs to another one")]
     IdentityTaken(Box<str>),

@@ -94,7 +94,7 @@ impl Options {
 
 impl Card {
     fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = Zeroizing::new(import::text(path)?);
+        let text = import::text(path)?;
         toml::from_str(&text)
             .map_err(|error| {
                 // Its own words would repeat the line, and with it a key.

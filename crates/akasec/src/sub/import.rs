@@ -11,7 +11,8 @@ use node::control::ask;
 use node::control::protocol::LONGEST_REQUEST;
 use zeroize::Zeroizing;
 
-use super::{PATIENCE, refused, words};
+use super::{PATIENCE, words};
+use crate::operate::{read, tell};
 
 /// A file of a million subscribers has about a tenth of it.
 const LARGEST: u64 = 2 * 1024 * 1024 * 1024;
@@ -38,7 +39,7 @@ pub(super) enum Present {
 }
 
 pub(super) fn run(options: &Options, socket: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let text = Zeroizing::new(text(&options.file)?);
+    let text = text(&options.file)?;
     let batches = batches(&text, options.existing)?;
     let rows: usize = batches.iter().map(|(_, rows)| rows).sum();
     let mut sum = Added { added: 0, replaced: 0, kept: 0 };
@@ -46,7 +47,7 @@ pub(super) fn run(options: &Options, socket: &Path, json: bool) -> anyhow::Resul
     for (request, rows_of_it) in &batches {
         match ask(socket, request, PATIENCE) {
             Ok(result) => {
-                let added: Added = words::read(&result)?;
+                let added: Added = read(&result)?;
                 sum.added += added.added;
                 sum.replaced += added.replaced;
                 sum.kept += added.kept;
@@ -55,26 +56,27 @@ pub(super) fn run(options: &Options, socket: &Path, json: bool) -> anyhow::Resul
                 eprintln!(
                     "{done} of {rows} rows are in; go on with --existing keep once the cause is mended"
                 );
-                return refused(&error, json);
+                return tell(Err(error), json, |_| Ok(String::new()));
             }
         }
         done += rows_of_it;
         progress(done, rows);
     }
-    let words = if json { format!("{}\n", serde_json::to_string(&sum)?) } else { words::added(&sum) };
-    crate::print(&words)?;
-    Ok(ExitCode::SUCCESS)
+    tell(Ok(serde_json::to_value(sum)?), json, |_| Ok(words::added(&sum)))
 }
 
-/// A file, or standard input.
-pub(super) fn text(path: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
+/// A file, or standard input. It may hold keys.
+pub(super) fn text(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     if path == Path::new("-") {
+        let mut text = Zeroizing::new(String::new());
         std::io::stdin().lock().take(LARGEST).read_to_string(&mut text).context("read standard input")?;
-    } else {
-        let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
-        file.take(LARGEST).read_to_string(&mut text).with_context(|| format!("read {}", path.display()))?;
+        return Ok(text);
     }
+    let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
+    // In one piece: a buffer that grows leaves copies behind.
+    let length = file.metadata().map_or(0, |found| found.len()).min(LARGEST);
+    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(length).unwrap_or(0) + 1));
+    file.take(LARGEST).read_to_string(&mut text).with_context(|| format!("read {}", path.display()))?;
     Ok(text)
 }
 

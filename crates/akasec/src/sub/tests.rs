@@ -76,5 +76,5 @@ fn aka_13_a_cards_keys_become_a_row_and_show_nowhere() {
 #[test]
 fn a_dead_socket_has_its_own_status() {
     let options = options("list --socket /nonexistent/hss.sock").unwrap();
-    assert_eq!(run(&options).unwrap(), ExitCode::from(NO_ANSWER));
+    assert_eq!(run(&options).unwrap(), ExitCode::from(crate::operate::NO_ANSWER));
 }

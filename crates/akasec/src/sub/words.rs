@@ -2,14 +2,7 @@
 
 use std::fmt::Write;
 
-use anyhow::Context;
 use hss::control::{Added, Changed, List, Shown, ShownPrivate, ShownPublic};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-
-pub(super) fn read<T: DeserializeOwned>(result: &Value) -> anyhow::Result<T> {
-    serde_json::from_value(result.clone()).context("read the HSS's answer")
-}
 
 pub(super) fn added(added: &Added) -> String {
     format!("{} added, {} replaced, {} left as they were\n", added.added, added.replaced, added.kept)

@@ -34,12 +34,20 @@ pub struct PostgresConfig {
     pub queue: usize,
     /// A job that has waited this long for the database fails.
     pub patience: Duration,
+    /// A job that the database works on for longer has failed; its connection is given up.
+    pub job_patience: Duration,
 }
 
 impl PostgresConfig {
     pub fn new(mut server: tokio_postgres::Config) -> Self {
         server.connect_timeout(Duration::from_secs(5)).application_name("akasec-hss");
-        Self { server, connections: 16, queue: 256, patience: Duration::from_secs(3) }
+        Self {
+            server,
+            connections: 16,
+            queue: 256,
+            patience: Duration::from_secs(3),
+            job_patience: Duration::from_secs(10),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Gid, Pid, Uid, User, chown, geteuid};
 use tempfile::TempDir;
 
@@ -92,6 +92,25 @@ impl Postgres {
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap());
         killpg(group, Signal::SIGKILL).unwrap();
         child.wait().unwrap();
+    }
+
+    /// It is there and says nothing; or goes on.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        let group = Pid::from_raw(i32::try_from(self.running.as_ref().expect("it runs").id()).unwrap());
+        let children = self.children();
+        let signal = if frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
+        for process in children.into_iter().map(|id| Pid::from_raw(i32::try_from(id).unwrap())).chain([group])
+        {
+            // A child may have ended by itself.
+            let _ = kill(process, signal);
+        }
+    }
+
+    fn children(&self) -> Vec<u32> {
+        let Some(child) = &self.running else { return Vec::new() };
+        let children =
+            fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap_or_default();
+        children.split_whitespace().filter_map(|id| id.parse().ok()).collect()
     }
 
     /// User and system time of all its processes so far, those included that have ended.

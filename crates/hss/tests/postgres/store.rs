@@ -1,6 +1,7 @@
 //! The store by itself: what the trait promises, against a real server.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aka::{AkaError, Algorithm, Amf, Impi, Impu, IndRange, K, Opc, Sqn};
 use cx::IdentityType;
@@ -12,6 +13,7 @@ use hss::store::{
 use hss::{HeldIdentity, NewSubscription, PrivateIdentity, Profile, State, StoreError, Subscription};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use tokio::time::{sleep, timeout};
 
 use crate::server::{PASSWORD, Postgres, USER};
 
@@ -231,5 +233,29 @@ async fn aka_5_the_statement_takes_what_the_generator_would() {
             (last, revision),
             "seed {seed} round {round}: both or neither"
         );
+    }
+}
+
+/// A server that hangs holds nobody up for ever, and is used again when it goes on.
+#[tokio::test]
+#[ignore = "needs PostgreSQL; cargo xtask test runs it"]
+async fn a_job_that_hangs_is_given_up_and_the_store_comes_back() {
+    let postgres = Postgres::started();
+    let mut server = tokio_postgres::Config::new();
+    server.host_path(postgres.socket()).user(USER).password(PASSWORD).dbname("postgres");
+    let job_patience = Duration::from_millis(500);
+    let config = PostgresConfig { connections: 1, job_patience, ..PostgresConfig::new(server) };
+    let store = PostgresStore::connect(config, MasterKey::from_bytes(&KEY)).await.unwrap();
+    insert(&store, vec![user(&["a"], &[])], IfPresent::Fail).await.unwrap();
+
+    postgres.freeze(true);
+    let hung = told(|done| store.load(Key::Impi(impi("a")), done));
+    let hung = timeout(Duration::from_secs(20), hung).await.expect("an answer in time");
+    assert!(hung.is_err());
+    postgres.freeze(false);
+    let until = Instant::now() + Duration::from_secs(30);
+    while told(|done| store.load(Key::Impi(impi("a")), done)).await.is_err() {
+        assert!(Instant::now() < until, "the store must come back");
+        sleep(Duration::from_millis(100)).await;
     }
 }

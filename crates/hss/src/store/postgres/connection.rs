@@ -23,9 +23,7 @@ use crate::{NewSubscription, StoreError, Subscription};
 /// Pauses between attempts to connect.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A statement that takes longer has failed: the connection is given up.
 const SCHEMA_VERSION: &[u8] = b"1";
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Makes the tables, and checks that the key is the one they were made with.
 pub(super) async fn prepare_database(config: &PostgresConfig, key: &MasterKey) -> Result<(), StoreError> {
@@ -135,6 +133,8 @@ struct Session {
     client: Client,
     driver: JoinHandle<Result<(), tokio_postgres::Error>>,
     key: Arc<MasterKey>,
+    /// A job that takes longer has failed, and the connection with it.
+    patience: Duration,
     load_by_impi: Statement,
     load_by_impu: Statement,
     commit_state: Statement,
@@ -164,6 +164,7 @@ impl Session {
             client,
             driver,
             key,
+            patience: config.job_patience,
         })
     }
 
@@ -177,8 +178,9 @@ impl Session {
                 },
             };
             let Some(job) = job else { return Ended::StoreDropped };
-            self.carry_out(job.work).await;
-            if self.client.is_closed() {
+            // Given up, the job answers by itself.
+            let in_time = timeout(self.patience, self.carry_out(job.work)).await.is_ok();
+            if !in_time || self.client.is_closed() {
                 return Ended::Otherwise;
             }
         }
@@ -186,14 +188,14 @@ impl Session {
 
     async fn carry_out(&mut self, work: Work) {
         match work {
-            Work::Load(whom, reply) => reply.end(in_time(self.load(&whom)).await),
-            Work::Commit(change, reply) => reply.end(in_time(self.commit(&change)).await),
+            Work::Load(whom, reply) => reply.end(self.load(&whom).await),
+            Work::Commit(change, reply) => reply.end(self.commit(&change).await),
             Work::Insert(batch, present, reply) => reply.end(self.insert(batch, present).await),
-            Work::Replace(replacement, reply) => reply.end(in_time(self.replace(&replacement)).await),
-            Work::Remove(id, revision, reply) => reply.end(in_time(self.remove(id, revision)).await),
-            Work::List(after, limit, reply) => reply.end(in_time(self.list(after, limit)).await),
+            Work::Replace(replacement, reply) => reply.end(self.replace(&replacement).await),
+            Work::Remove(id, revision, reply) => reply.end(self.remove(id, revision).await),
+            Work::List(after, limit, reply) => reply.end(self.list(after, limit).await),
             Work::Count(reply) => reply.end(self.count().await),
-            Work::SetSqn(impi, sqn, reply) => reply.end(in_time(self.set_sqn(&impi, sqn)).await),
+            Work::SetSqn(impi, sqn, reply) => reply.end(self.set_sqn(&impi, sqn).await),
         }
     }
 
@@ -310,7 +312,7 @@ impl Session {
         for attempt in 1.. {
             let transaction = self.client.transaction().await;
             let transaction = transaction.map_err(|error| database("add subscriptions", error))?;
-            match in_time(changes::insert(transaction, &key, &batch, present)).await {
+            match changes::insert(transaction, &key, &batch, present).await {
                 // Another HSS was faster; now it shows which of them are there.
                 Err(StoreError::IdentityTaken(_)) if present == IfPresent::Skip && attempt < 3 => {}
                 result => return result,
@@ -325,10 +327,6 @@ impl Session {
             self.client.transaction().await.map_err(|error| database("change a subscription", error))?;
         changes::replace(transaction, &key, replacement).await
     }
-}
-
-async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    timeout(STATEMENT_TIMEOUT, work).await.unwrap_or_else(|_| Err(unreachable()))
 }
 
 pub(super) fn done_or_conflict(done: bool) -> Committed {

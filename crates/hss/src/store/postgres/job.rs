@@ -47,7 +47,7 @@ impl Work {
     }
 }
 
-/// Calls its `Done` whatever happens: dropped, it says that the store has ended.
+/// Calls its `Done` whatever happens: dropped, with the store or with a connection that is given up, it says so.
 pub(super) struct Reply<T>(Option<Done<T>>);
 
 impl<T> Reply<T> {
