@@ -7,11 +7,11 @@
 #[allow(dead_code, reason = "the tests use the rest")]
 mod server;
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+#[path = "../tests/process/mod.rs"]
+mod process;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use cx::{
     Answer, AuthScheme, ClientConfig, DiameterClient, Link, MultimediaAuthRequest, Origin, Request,
     ServerName,
 };
+use process::Daemon;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
@@ -86,17 +87,17 @@ fn subscribers() -> String {
 async fn measure(store: &str, config: &Path, mars: usize, postgres: Option<&server::Postgres>) {
     let daemon = Daemon::start(config);
     let origin = Origin { host: "scscf.home.example".into(), realm: "home.example".into() };
-    let mut config = ClientConfig::new(origin, daemon.address, "home.example".into());
+    let mut config = ClientConfig::new(origin, daemon.address(), "home.example".into());
     config.request_timeout = Duration::from_secs(60);
     let client = DiameterClient::start(config);
     client.wait_until_connected().await;
     for at_once in [1, 16, 256] {
         let mars = if at_once == 1 { mars / 10 } else { mars };
-        let before = (Instant::now(), cpu(daemon.child.id()), postgres.map(server::Postgres::cpu));
+        let before = (Instant::now(), server::cpu_of(daemon.id()), postgres.map(server::Postgres::cpu));
         storm(&client, at_once, mars).await;
         let took = before.0.elapsed();
         let each = |time: Duration| time.as_secs_f64() * 1e6 / count(mars);
-        let hss = each(cpu(daemon.child.id()).saturating_sub(before.1));
+        let hss = each(server::cpu_of(daemon.id()).saturating_sub(before.1));
         let database = postgres.zip(before.2).map(|(postgres, before)| postgres.cpu().saturating_sub(before));
         let database =
             database.map_or_else(|| "in the hss".to_owned(), |time| format!("{:.0} us", each(time)));
@@ -136,40 +137,4 @@ fn mar(n: usize) -> Request {
         scheme: AuthScheme::DigestAka,
         resync: None,
     })
-}
-
-struct Daemon {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Daemon {
-    fn start(config: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hss"));
-        command
-            .arg("--config")
-            .arg(config)
-            .args(["--log", "info"])
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("start the hss");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains("the HSS answers")).expect("the hss starts");
-        let after = line.split("127.0.0.1:").nth(1).expect("its address");
-        let port: String = after.chars().take_while(char::is_ascii_digit).collect();
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: format!("127.0.0.1:{port}").parse().expect("an address") }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// User and system time of a process.
-fn cpu(process: u32) -> Duration {
-    server::cpu_of(process)
 }

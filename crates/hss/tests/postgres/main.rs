@@ -1,6 +1,8 @@
 //! Two HSSs on one PostgreSQL: a real one, started here on a socket of its own.
 
-mod daemon;
+mod files;
+#[path = "../process/mod.rs"]
+mod process;
 mod server;
 mod store;
 mod storm;
@@ -14,7 +16,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use daemon::{Daemon, Files};
+use files::Files;
+use process::Daemon;
 use server::{PASSWORD, Postgres};
 use storm::{Got, PATIENCE, SUBSCRIBERS};
 
@@ -36,7 +39,7 @@ fn files(folder: &tempfile::TempDir, postgres: &Postgres) -> Files {
 
 async fn client(name: &str, daemon: &Daemon) -> DiameterClient {
     let origin = Origin { host: format!("{name}.home.example"), realm: "home.example".into() };
-    let mut config = ClientConfig::new(origin, daemon.address, "home.example".into());
+    let mut config = ClientConfig::new(origin, daemon.address(), "home.example".into());
     config.shortest_pause = Duration::from_millis(20);
     config.longest_pause = Duration::from_millis(200);
     // A busy machine may be slow: that is another test's business.

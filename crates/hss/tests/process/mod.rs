@@ -73,14 +73,19 @@ impl Daemon {
         let line = line.unwrap_or_else(|| panic!("the daemon must start: {:?}", log.lock().unwrap()));
         let after = line.split("127.0.0.1:").nth(1).unwrap();
         let port: String = after.chars().take_while(char::is_ascii_digit).collect();
-        // The rest of the log is read so that the daemon never blocks on a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
+        // The rest of the log is read too: the daemon never blocks on a full pipe.
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || lines.for_each(|line| kept.lock().unwrap().push(line)));
         Self { child, address: format!("127.0.0.1:{port}").parse().unwrap(), log }
     }
 
-    /// What it has said until it answered.
+    /// What it has said so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn address(&self) -> SocketAddr {
