@@ -2,13 +2,12 @@
 
 use super::client_invite::ClientInvite;
 use super::client_non_invite::ClientNonInvite;
+use super::messages::{ack, reply_flow, stamped};
 use super::server_invite::ServerInvite;
 use super::server_non_invite::ServerNonInvite;
 use super::{ClientTick, Delivery, ServerTick, Timers, key};
-use crate::header::stamp;
-use crate::{Draft, Flow, Instant, Message, Method, Name, Transmit};
+use crate::{Draft, Flow, Instant, Message, Method, Transmit};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::net::SocketAddr;
 
 /// A request we sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -236,6 +235,17 @@ impl Transactions {
         }
     }
 
+    /// Sends a message that makes no transaction: the ACK of a 2xx on its way along the Route, an answer that is
+    /// forwarded by its Via alone.
+    pub fn pass(&mut self, flow: Flow, message: &Message) {
+        self.transmits.push_back(Transmit { flow, bytes: message.bytes() });
+    }
+
+    /// Forgets a request that we sent: whatever answers it is a stray.
+    pub fn abandon(&mut self, id: ClientId) {
+        self.drop_client(id);
+    }
+
     /// Runs every timer that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((at, owner)) = self.timers.first().copied() {
@@ -457,39 +467,4 @@ fn rearm(
         timers.insert((at, owner));
     }
     *armed = deadline;
-}
-
-fn stamped(message: Message, flow: &Flow) -> Message {
-    let Some(via) = message.top_via().ok().and_then(|via| stamp(&via, flow.remote)) else { return message };
-    Draft::forward(&message).remove_first_value(Name::Via).push_front(Name::Via, via).finish()
-}
-
-/// Streams: the connection of the request. UDP: the packet's source address with the port of rport, or of sent-by.
-/// A maddr parameter is not followed: it would let anyone aim our answers at a third party.
-pub fn reply_flow(flow: &Flow, request: &Message) -> Flow {
-    if flow.transport.is_reliable() {
-        return *flow;
-    }
-    //= RFC 3581 4
-    let port = match request.top_via() {
-        Ok(via) if via.rport().is_none() => via.port.unwrap_or(5060),
-        _ => flow.remote.port(),
-    };
-    Flow { remote: SocketAddr::new(flow.remote.ip(), port), ..*flow }
-}
-
-/// The ACK of a non-2xx final: hop by hop, in the transaction of the INVITE.
-//= RFC 3261 17.1.1.3
-fn ack(invite: &Message, response: &Message) -> Message {
-    let mut draft = Draft::request(Method::Ack, invite.request_uri().unwrap_or_default());
-    draft.push(Name::Via, invite.values(Name::Via).next().unwrap_or_default());
-    for route in invite.lines(Name::Route) {
-        draft.push(Name::Route, route);
-    }
-    draft.push(Name::MaxForwards, "70");
-    draft.push(Name::From, invite.first(Name::From).unwrap_or_default());
-    draft.push(Name::To, response.first(Name::To).unwrap_or_default());
-    draft.push(Name::CallId, invite.call_id());
-    draft.push(Name::CSeq, format!("{} ACK", invite.cseq().map_or(0, |cseq| cseq.number)));
-    draft.finish()
 }

@@ -5,11 +5,13 @@ mod client_invite;
 mod client_non_invite;
 mod key;
 mod layer;
+mod messages;
 mod server_invite;
 mod server_non_invite;
 mod timers;
 
-pub use layer::{ClientId, Event, Received, ServerId, TransactionError, Transactions, reply_flow};
+pub use layer::{ClientId, Event, Received, ServerId, TransactionError, Transactions};
+pub use messages::reply_flow;
 pub use timers::Timers;
 
 use crate::Instant;

@@ -49,6 +49,7 @@ impl ServerInvite {
         match (self.state, status) {
             (State::Proceeding, ..200) => {
                 self.trying = None;
+                self.end = Some(now + ABANDONED);
                 true
             }
             (State::Proceeding, 200..300) => {
