@@ -82,6 +82,28 @@ impl<'a> Draft<'a> {
         Self { start, lines, body: Cow::Borrowed(message.body()) }
     }
 
+    pub const fn is_request(&self) -> bool {
+        matches!(self.start, Opening::Request { .. })
+    }
+
+    /// The method as written; `None` for a response.
+    pub fn method(&self) -> Option<&str> {
+        match &self.start {
+            Opening::Request { method, .. } => Some(method),
+            Opening::Response { .. } => None,
+        }
+    }
+
+    /// All lines of that name as they stand, in order.
+    pub fn lines(&self, name: Name) -> impl Iterator<Item = &str> {
+        self.lines.iter().filter(move |line| line.name == name).map(|line| line.value.as_ref())
+    }
+
+    /// The first line of that name as it stands.
+    pub fn first(&self, name: Name) -> Option<&str> {
+        self.lines(name).next()
+    }
+
     /// No effect on a response.
     pub fn set_request_uri(&mut self, to: impl Into<Cow<'a, str>>) -> &mut Self {
         if let Opening::Request { uri, .. } = &mut self.start {
