@@ -48,7 +48,7 @@ impl SipCore for ICscf {
     type Request = Nothing;
     type PeerRequest = Nothing;
 
-    fn receive(&mut self, now: Instant, flow: Flow, message: Message) {
+    fn receive(&mut self, now: Instant, flow: Flow, message: Message, _names: &[Box<str>]) {
         self.handle(now, Input::Received { flow, message });
     }
 

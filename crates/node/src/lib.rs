@@ -18,6 +18,7 @@ mod open_files;
 mod seed;
 mod shutdown;
 pub mod sip_shell;
+mod tls;
 pub mod wire;
 
 pub use clock::{Clock, boot_id};
@@ -25,3 +26,4 @@ pub use endpoints::{Arrival, Endpoints, Limits};
 pub use open_files::raise_open_files;
 pub use seed::seed;
 pub use shutdown::{Shutdown, ShutdownHandle};
+pub use tls::{PeerNames, TlsError, TlsFiles, TlsIdentity};

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 
 use serde::de::DeserializeOwned;
 use sip::{Flow, Instant, Message, Transmit};
+use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::control::{self, Asked, Control};
-use crate::{Arrival, Clock, Endpoints, Limits, Shutdown};
+use crate::{Arrival, Clock, Endpoints, Limits, Shutdown, TlsError, TlsIdentity};
 
 /// Messages taken from the sockets before what they led to is sent.
 const BATCH: usize = 64;
@@ -25,7 +26,8 @@ pub trait SipCore {
     /// where it does not.
     type PeerRequest: Send + 'static;
 
-    fn receive(&mut self, now: Instant, flow: Flow, message: Message);
+    /// `names` is what the sender has proved to be in TLS: nothing, where it came otherwise.
+    fn receive(&mut self, now: Instant, flow: Flow, message: Message, names: &[Box<str>]);
     fn answer(&mut self, now: Instant, id: Self::QuestionId, answer: Self::Answer);
     fn transport_failed(&mut self, now: Instant, flow: Flow);
     fn timeout(&mut self, now: Instant);
@@ -74,13 +76,54 @@ impl<C: SipCore> std::fmt::Debug for Callers<C> {
     }
 }
 
-/// UDP and TCP at this address. In the network namespace of the calling thread, inside a runtime.
-pub fn bind(listen: SocketAddr) -> io::Result<Endpoints> {
-    let named =
-        |what: &str, error: io::Error| io::Error::new(error.kind(), format!("{what} {listen}: {error}"));
+/// What a role listens on, and whom it may call in TLS.
+#[derive(Debug, Clone, Default)]
+pub struct Listeners {
+    /// UDP and TCP.
+    pub clear: Vec<SocketAddr>,
+    pub tls: Vec<TlsListeners>,
+}
+
+/// One identity in TLS: often the only one.
+#[derive(Debug, Clone)]
+pub struct TlsListeners {
+    pub identity: TlsIdentity,
+    pub listen: Vec<SocketAddr>,
+    /// Those we may call, each with the DNS name that its certificate must carry.
+    pub partners: Vec<(SocketAddr, Box<str>)>,
+}
+
+impl From<SocketAddr> for Listeners {
+    fn from(clear: SocketAddr) -> Self {
+        Self { clear: vec![clear], tls: Vec::new() }
+    }
+}
+
+/// Why a role cannot have its sockets. The texts fit after "failed to …".
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    #[error("{operation} {address}: {source}")]
+    Socket { operation: &'static str, address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// In the network namespace of the calling thread, inside a runtime.
+pub fn bind(listeners: impl Into<Listeners>) -> Result<Endpoints, BindError> {
+    let Listeners { clear, tls } = listeners.into();
+    let failed = |operation, address| move |source| BindError::Socket { operation, address, source };
     let mut endpoints = Endpoints::new(Limits::default());
-    endpoints.bind_udp(listen).map_err(|error| named("bind UDP", error))?;
-    endpoints.bind_tcp(listen).map_err(|error| named("listen on TCP", error))?;
+    for address in clear {
+        endpoints.bind_udp(address).map_err(failed("bind UDP", address))?;
+        endpoints.bind_tcp(address).map_err(failed("listen on TCP", address))?;
+    }
+    for TlsListeners { identity, listen, partners } in tls {
+        for address in listen {
+            endpoints.bind_tls(address, &identity).map_err(failed("listen on TLS", address))?;
+        }
+        endpoints.tls_partners(&identity, partners.iter().map(|(address, name)| (*address, &**name)))?;
+    }
     Ok(endpoints)
 }
 
@@ -162,7 +205,9 @@ async fn next<T>(queue: &mut Option<mpsc::Receiver<T>>) -> T {
 
 fn take<C: SipCore>(core: &mut C, clock: &Clock, arrival: Arrival) {
     match arrival {
-        Arrival::Message { flow, message } => core.receive(clock.now(), flow, message),
+        Arrival::Message { flow, message, peer } => {
+            core.receive(clock.now(), flow, message, peer.as_deref().unwrap_or_default());
+        }
         Arrival::Malformed { flow, error, .. } => {
             tracing::info!(remote = %flow.remote, local = %flow.local, %error, "not SIP, failed to");
         }

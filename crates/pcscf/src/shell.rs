@@ -145,7 +145,7 @@ impl Shell {
 
     fn take(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Message { flow, message } => {
+            Arrival::Message { flow, message, .. } => {
                 self.core.handle(self.clock.now(), Input::Received { flow, message });
             }
             Arrival::Malformed { flow, error, octets } => self.answer_malformed(flow, error, octets),

@@ -118,7 +118,7 @@ impl SipCore for Served {
     type Request = Request;
     type PeerRequest = Asking;
 
-    fn receive(&mut self, now: Instant, flow: Flow, message: Message) {
+    fn receive(&mut self, now: Instant, flow: Flow, message: Message, _names: &[Box<str>]) {
         self.core.handle(now, Input::Received { flow, message });
     }
 

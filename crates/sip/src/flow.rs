@@ -55,6 +55,11 @@ impl Flow {
     pub const fn tcp(local: SocketAddr, remote: SocketAddr) -> Self {
         Self { transport: Transport::Tcp, local, remote, connection: None }
     }
+
+    /// A stream flow inside TLS. The shell opens its connection only to a partner that it can check.
+    pub const fn tls(local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { transport: Transport::Tls, local, remote, connection: None }
+    }
 }
 
 /// Bytes that must leave.

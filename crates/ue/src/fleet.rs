@@ -227,7 +227,7 @@ impl Fleet {
 
     fn take(&mut self, arrival: Arrival) {
         let (flow, input) = match arrival {
-            Arrival::Message { flow, message } => (flow, Input::Received { flow, message }),
+            Arrival::Message { flow, message, .. } => (flow, Input::Received { flow, message }),
             Arrival::Malformed { flow, .. } => (flow, Input::Malformed { flow }),
             Arrival::Failed { flow, .. } => (flow, Input::TransportFailed { flow }),
         };

@@ -1,6 +1,9 @@
-//! The sockets of one role: UDP sockets, TCP listeners and TCP connections behind one queue.
+//! The sockets of one role: UDP sockets, listeners and connections of TCP and TLS behind one queue.
 
+mod connections;
+mod stream;
 mod tcp;
+mod tls;
 mod udp;
 
 use std::collections::HashMap;
@@ -14,7 +17,10 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::tls::{PeerNames, TlsError, TlsIdentity};
 use crate::wire;
+use connections::Connections;
+use tls::Partner;
 
 /// Bounds on what strangers can make a role hold.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +31,9 @@ pub struct Limits {
     /// Messages that wait for one connection to take them.
     pub connection_queue: usize,
     pub connect_timeout: Duration,
+    /// Peers that have called us in TLS and not yet proved who they are.
+    pub handshakes: usize,
+    pub handshake_timeout: Duration,
     /// A connection that carried nothing for this long is closed.
     pub idle_timeout: Duration,
 }
@@ -36,6 +45,8 @@ impl Default for Limits {
             connections: 16_384,
             connection_queue: 256,
             connect_timeout: Duration::from_secs(10),
+            handshakes: 256,
+            handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(1800),
         }
     }
@@ -46,18 +57,13 @@ pub enum Arrival {
     Message {
         flow: Flow,
         message: Message,
+        /// What its sender has proved to be; `None` where nothing proves anything.
+        peer: Option<PeerNames>,
     },
     /// Octets that are no SIP message; [`sip::refusal`] may make an answer of them.
-    Malformed {
-        flow: Flow,
-        error: ParseError,
-        octets: Vec<u8>,
-    },
+    Malformed { flow: Flow, error: ParseError, octets: Vec<u8> },
     /// A message could not leave, or its connection ended.
-    Failed {
-        flow: Flow,
-        error: io::Error,
-    },
+    Failed { flow: Flow, error: io::Error },
 }
 
 /// All sockets of one role, in the network namespace of the thread that bound them.
@@ -68,7 +74,8 @@ pub struct Endpoints {
     /// Local addresses with datagrams that wait for [`Endpoints::flush`], in the order of their first.
     waiting: Vec<SocketAddr>,
     listeners: HashMap<SocketAddr, AbortHandle>,
-    connections: tcp::Connections,
+    connections: Connections,
+    partners: HashMap<SocketAddr, Partner>,
     arrivals: mpsc::Receiver<Arrival>,
     sender: mpsc::Sender<Arrival>,
 }
@@ -77,7 +84,9 @@ impl std::fmt::Debug for Arrival {
     /// What is no SIP may still hold ik, ck or a response: only the number of its octets is shown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Message { flow, message } => write!(f, "Message {{ {flow:?}, {message:?} }}"),
+            Self::Message { flow, message, peer } => {
+                write!(f, "Message {{ {flow:?}, {message:?}, {peer:?} }}")
+            }
             Self::Malformed { flow, error, octets } => {
                 write!(f, "Malformed {{ {flow:?}, {error:?}, {} octets }}", octets.len())
             }
@@ -96,13 +105,14 @@ struct UdpEntry {
 impl Endpoints {
     pub fn new(limits: Limits) -> Self {
         let (sender, arrivals) = mpsc::channel(limits.queue);
-        let connections = tcp::Connections::new(limits, sender.clone());
+        let connections = Connections::new(limits, sender.clone());
         Self {
             limits,
             udp: HashMap::new(),
             waiting: Vec::new(),
             listeners: HashMap::new(),
             connections,
+            partners: HashMap::new(),
             arrivals,
             sender,
         }
@@ -121,9 +131,34 @@ impl Endpoints {
     pub fn bind_tcp(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         let listener = tcp::listen(address)?;
         let local = listener.local_addr()?;
-        let acceptor = tokio::spawn(tcp::accept(listener, local, self.connections.clone()));
-        self.listeners.insert(local, acceptor.abort_handle());
+        let connections = self.connections.clone();
+        let adopt = move |stream, remote| connections.adopt(stream, local, remote);
+        self.listeners.insert(local, tokio::spawn(tcp::accept(listener, local, adopt)).abort_handle());
         Ok(local)
+    }
+
+    /// Listens on TLS: whoever calls must show a certificate of an authority that `identity` believes. Answers the
+    /// address bound, for port 0.
+    pub fn bind_tls(&mut self, address: SocketAddr, identity: &TlsIdentity) -> io::Result<SocketAddr> {
+        let listener = tcp::listen(address)?;
+        let local = listener.local_addr()?;
+        let (connections, acceptor) = (self.connections.clone(), identity.acceptor());
+        let adopt = move |stream, remote| connections.adopt_tls(stream, local, remote, acceptor.clone());
+        self.listeners.insert(local, tokio::spawn(tcp::accept(listener, local, adopt)).abort_handle());
+        Ok(local)
+    }
+
+    /// Whom we may call in TLS: the DNS name that the certificate at each address must carry.
+    pub fn tls_partners<'a>(
+        &mut self,
+        identity: &TlsIdentity,
+        partners: impl IntoIterator<Item = (SocketAddr, &'a str)>,
+    ) -> Result<(), TlsError> {
+        for (address, name) in partners {
+            let (server_name, name) = crate::tls::partner(name)?;
+            self.partners.insert(address, Partner { server_name, name, connector: identity.connector() });
+        }
+        Ok(())
     }
 
     /// Whether a UDP socket is bound to this address.
@@ -131,7 +166,7 @@ impl Endpoints {
         self.udp.contains_key(&address)
     }
 
-    /// Closes the UDP socket and the TCP listener of an address; connections from it stay.
+    /// Closes the UDP socket and the listener of an address; connections from it stay.
     pub fn unbind(&mut self, address: SocketAddr) {
         if let Some(entry) = self.udp.remove(&address) {
             entry.reader.abort();
@@ -172,8 +207,9 @@ impl Endpoints {
                 entry.outgoing.push(transmit);
                 Ok(())
             }
-            Transport::Tcp => self.connections.send(flow, transmit.bytes),
-            Transport::Tls => Err(io::Error::new(io::ErrorKind::Unsupported, "TLS is not served here")),
+            Transport::Tcp => self.connections.send(flow, transmit.bytes, None),
+            // Never in clear instead.
+            Transport::Tls => self.connections.send(flow, transmit.bytes, self.partners.get(&flow.remote)),
         }
     }
 
@@ -206,7 +242,7 @@ impl Drop for Endpoints {
 }
 
 fn traced(arrival: Arrival) -> Arrival {
-    if let Arrival::Message { flow, message } = &arrival {
+    if let Arrival::Message { flow, message, .. } = &arrival {
         wire::received(*flow, message);
     }
     arrival

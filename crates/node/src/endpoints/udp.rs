@@ -87,7 +87,7 @@ fn arrival(flow: Flow, datagram: Vec<u8>) -> Option<Arrival> {
     }
     // Parsing takes the datagram; one that is no SIP is rare enough to be kept by a copy of its head.
     match Message::parse(datagram.as_slice()) {
-        Ok(message) => Some(Arrival::Message { flow, message }),
+        Ok(message) => Some(Arrival::Message { flow, message, peer: None }),
         Err(error) => Some(Arrival::Malformed { flow, error, octets: datagram }),
     }
 }
