@@ -1,5 +1,7 @@
 //! The configuration file of the I-CSCF.
 
+mod trust;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use sip::{Transport, Uri};
 
 use crate::{Config, SCscf};
+
+pub use self::trust::{PartnerFile, TrustFile};
 
 /// As written in TOML. Holds no secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,6 +34,12 @@ pub struct File {
     /// Seconds that an S-CSCF without an answer is left out.
     #[serde(default = "left_out_seconds")]
     pub left_out_seconds: u64,
+    /// Who is trusted; absent: this node is no border.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<TrustFile>,
+    /// The other networks we know.
+    #[serde(default)]
+    pub partner: Vec<PartnerFile>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,19 +1,20 @@
 //! The trust decision: what a peer is to us, for one direction.
 
 mod rule;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sip::Transport;
 
 use crate::Prefix;
 pub use rule::{Method, Rule, RuleError};
 
 /// What a peer is to us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trust {
     /// A node of this operator (class a).
@@ -25,7 +26,7 @@ pub enum Trust {
 }
 
 /// Which way the message goes. A peer may be trusted in one direction only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     Incoming,
@@ -33,22 +34,27 @@ pub enum Direction {
 }
 
 /// How an interface is protected (SPEC(T) point 2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Protection {
     /// IPsec between operators, through security gateways: integrity and confidentiality.
+    #[serde(alias = "za")]
     Za,
     /// IPsec within one operator's network.
+    #[serde(alias = "zb")]
     Zb,
     /// TLS; what comes over another transport has no protection.
+    #[serde(rename = "TLS", alias = "tls")]
     Tls,
     /// A wire, or a filter of addresses, that outsiders cannot reach.
+    #[serde(rename = "physical")]
     Physical,
+    #[serde(rename = "none")]
     None,
 }
 
 /// A local address and what lies behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Interface {
     /// Port 0: every port of that address.
     pub address: SocketAddr,
@@ -204,24 +210,6 @@ fn is_same_name(one: &str, two: &str) -> bool {
     plain(one) && one.eq_ignore_ascii_case(two)
 }
 
-/// A word of a configuration that is none of those possible.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("read this word: it must be one of {0}")]
-pub struct UnknownWord(&'static str);
-
-impl FromStr for Trust {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        match word {
-            "own" => Ok(Self::Own),
-            "other" => Ok(Self::Other),
-            "untrusted" => Ok(Self::Untrusted),
-            _ => Err(UnknownWord("own, other, untrusted")),
-        }
-    }
-}
-
 impl fmt::Display for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -229,21 +217,6 @@ impl fmt::Display for Trust {
             Self::Other => "other",
             Self::Untrusted => "untrusted",
         })
-    }
-}
-
-impl FromStr for Protection {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        match word {
-            "Za" | "za" => Ok(Self::Za),
-            "Zb" | "zb" => Ok(Self::Zb),
-            "TLS" | "tls" => Ok(Self::Tls),
-            "physical" => Ok(Self::Physical),
-            "none" => Ok(Self::None),
-            _ => Err(UnknownWord("Za, Zb, TLS, physical, none")),
-        }
     }
 }
 

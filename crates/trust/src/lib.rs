@@ -9,15 +9,16 @@
 #![forbid(unsafe_code)]
 
 pub mod border;
+mod dialogs;
 mod domain;
 pub mod identity;
 mod prefix;
 mod privacy;
 
 pub use border::{BorderPolicy, WithoutPrivacy};
+pub use dialogs::{MemoryError, MemoryLimits, PrivacyMemory};
 pub use domain::{
     Certificate, Direction, Interface, Method, Peer, Protection, Rule, RuleError, Trust, TrustDomain,
-    UnknownWord,
 };
 pub use prefix::{Prefix, PrefixError};
 pub use privacy::{OnBehalf, Privacy, PrivacyError, Service, Unmet, Value, answer_as_asked, on_behalf};

@@ -1,6 +1,8 @@
 //! The Privacy header (RFC 3323 4.2, RFC 3325 9.3, RFC 7044) and what a privacy service does for it.
 
 mod execute;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A way to know what a peer is (`spec/07` section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -160,5 +160,12 @@ impl Serialize for Rule {
         let joined =
             |methods: &[Method]| methods.iter().map(|one| one.number()).collect::<Vec<_>>().join("+");
         serializer.collect_seq(self.alternatives().map(joined))
+    }
+}
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Vec::<String>::deserialize(deserializer)?;
+        Self::parse(&written).map_err(|error| serde::de::Error::custom(format!("cannot {error}")))
     }
 }
