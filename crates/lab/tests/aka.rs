@@ -17,7 +17,7 @@ fn registers(network: &mut Network) {
 
 /// How many messages the S-CSCF answered with a challenge.
 fn challenges(network: &Network) -> usize {
-    let of_scscf = network.sent.iter().filter(|sent| sent.from == Node::SCscf);
+    let of_scscf = network.sent.iter().filter(|sent| sent.from == Node::S_CSCF);
     of_scscf.filter(|sent| sent.message.status() == Some(401)).count()
 }
 
@@ -85,8 +85,8 @@ fn dig_13_rspauth_verifies_from_s_cscf_to_ue() {
 
 /// States at the UE and at the P-CSCF, and sets at the P-CSCF.
 fn held(network: &mut Network) -> (usize, usize, usize) {
-    let states = [Node::Ue(0), Node::PCscf].map(|node| network.kernel(node).states.len());
-    (states[0], states[1], network.pcscf.sets())
+    let states = [Node::Ue(0), Node::P_CSCF].map(|node| network.kernel(node).states.len());
+    (states[0], states[1], network.pcscf().sets())
 }
 
 /// One failed authentication of a new user leaves nothing; one of a registered user leaves all as it was.
@@ -94,21 +94,21 @@ fn fails_without_a_trace(fault: Fault) {
     let mut network = Network::new(&Options::default());
     let steps = network.command(0, Command::Misbehave(fault));
     assert!(matches!(steps.last(), Some(Step::Failed(_))), "{fault}: {steps:?}");
-    assert_eq!(network.scscf.registered(), 0, "{fault}");
+    assert_eq!(network.scscf().registered(), 0, "{fault}");
     network.run(Duration::from_secs(300));
     assert_eq!(held(&mut network), (0, 0, 0), "{fault}: of a new user");
 
     let mut network = Network::new(&Options::default());
     registers(&mut network);
     let spis = |network: &mut Network| {
-        let mut spis: Vec<_> = network.kernel(Node::PCscf).states.keys().copied().collect();
+        let mut spis: Vec<_> = network.kernel(Node::P_CSCF).states.keys().copied().collect();
         spis.sort_unstable();
         spis
     };
     let before = spis(&mut network);
     let steps = network.command(0, Command::Misbehave(fault));
     assert!(matches!(steps.last(), Some(Step::Failed(_))), "{fault}: {steps:?}");
-    assert_eq!(network.scscf.registered(), 1, "{fault}");
+    assert_eq!(network.scscf().registered(), 1, "{fault}");
     network.run(Duration::from_secs(300));
     assert_eq!(held(&mut network), (4, 4, 1), "{fault}: of a registered user");
     assert_eq!(spis(&mut network), before, "{fault}: the set is the one from before");
@@ -143,6 +143,6 @@ fn dig_12_a_replayed_answer_changes_nothing() {
     let steps = network.command(0, Command::Misbehave(Fault::Replay));
     assert!(matches!(steps.last(), Some(Step::Failed(_))), "{steps:?}");
     network.run(Duration::from_secs(300));
-    assert_eq!((network.scscf.registered(), held(&mut network)), (1, (4, 4, 1)));
+    assert_eq!((network.scscf().registered(), held(&mut network)), (1, (4, 4, 1)));
     registers(&mut network);
 }

@@ -44,9 +44,9 @@ fn attacked(
 /// The UE is not registered anywhere, and in five minutes nothing is left of it.
 fn assert_defeated(mut network: Network, steps: &[Step], what: &str) -> Failure {
     let Some(Step::Failed(failure)) = steps.last() else { panic!("{what}: {steps:?}") };
-    assert_eq!(network.scscf.registered(), 0, "{what}");
+    assert_eq!(network.scscf().registered(), 0, "{what}");
     network.run(5 * MINUTE);
-    assert_eq!(network.pcscf.sets(), 0, "{what}");
+    assert_eq!(network.pcscf().sets(), 0, "{what}");
     assert!(network.kernels.values().all(|kernel| kernel.states.is_empty()), "{what}");
     check_wire(&network);
     check_answers(&network);
@@ -159,7 +159,7 @@ fn sa_12_what_is_repeated_in_clear_changes_nothing() {
     let mut forged = Draft::forward(&last);
     forged.set(Name::Expires, "0");
     requests.push(forged.finish());
-    let before = (network.pcscf.sets(), network.scscf.registered());
+    let before = (network.pcscf().sets(), network.scscf().registered());
     let registered: Vec<String> = network.scscf_events.iter().map(|event| format!("{event:?}")).collect();
     let (server, clients) = plan::p_cscf_ports();
     let address = plan::p_cscf(Family::V4).ip();
@@ -170,15 +170,15 @@ fn sa_12_what_is_repeated_in_clear_changes_nothing() {
         for port in &ports {
             let local = std::net::SocketAddr::new(address, *port);
             for remote in [set.uc_to_ps.source, set.pc_to_us.destination] {
-                network.inject(Node::PCscf, Flow::udp(local, remote), message.clone());
+                network.inject(Node::P_CSCF, Flow::udp(local, remote), message.clone());
             }
         }
         let clear = std::net::SocketAddr::new(plan::ue_address(Family::V4, 0), 5060);
-        network.inject(Node::PCscf, Flow::udp(plan::p_cscf(Family::V4), clear), message.clone());
+        network.inject(Node::P_CSCF, Flow::udp(plan::p_cscf(Family::V4), clear), message.clone());
     }
     network.run(10 * MINUTE);
     assert!(network.unprotected_drops > 0, "the policies dropped what came to protected ports");
-    assert_eq!((network.pcscf.sets(), network.scscf.registered()), before);
+    assert_eq!((network.pcscf().sets(), network.scscf().registered()), before);
     let new: Vec<String> =
         network.scscf_events.iter().map(|event| format!("{event:?}")).skip(registered.len()).collect();
     let changed = |event: &&String| {
@@ -207,23 +207,23 @@ fn reg_2_a_forged_de_registration_in_clear_is_challenged_and_changes_nothing() {
         values.iter().map(change).collect()
     });
     let clear = std::net::SocketAddr::new(plan::ue_address(Family::V4, 0), 5060);
-    network.inject(Node::PCscf, Flow::udp(plan::p_cscf(Family::V4), clear), spoofed);
+    network.inject(Node::P_CSCF, Flow::udp(plan::p_cscf(Family::V4), clear), spoofed);
     network.run(10 * MINUTE);
     let challenged = network.trace.iter().filter(|line| *line == "P-CSCF -> UE0 401").count();
     assert_eq!(challenged, 2, "{:#?}", network.trace);
-    assert_eq!((network.scscf.registered(), network.pcscf.sets()), (1, 1));
+    assert_eq!((network.scscf().registered(), network.pcscf().sets()), (1, 1));
     assert!(matches!(network.command(0, Command::Register).last(), Some(Step::Registered(_))));
 }
 
 /// REG-16: a UE that goes around the P-CSCF is refused by I-CSCF and S-CSCF.
 #[test]
 fn reg_16_a_register_from_a_ue_straight_to_the_core_is_refused() {
-    for (node, local) in [(Node::ICscf, plan::I_CSCF), (Node::SCscf, plan::S_CSCF)] {
+    for (node, local) in [(Node::I_CSCF, plan::I_CSCF), (Node::S_CSCF, plan::S_CSCF)] {
         let mut network = Network::new(&Options::default());
         network.command(0, Command::Register);
         network.run(MINUTE);
         // Marked as only a P-CSCF may.
-        let sm8 = network.sent.iter().rev().find(|sent| sent.from == Node::PCscf && sent.to == Node::ICscf);
+        let sm8 = network.sent.iter().rev().find(|sent| sent.from == Node::P_CSCF && sent.to == Node::I_CSCF);
         let mut forged = Draft::forward(&sm8.unwrap().message);
         forged.set(Name::CallId, "bypass").set(Name::Via, "SIP/2.0/UDP 10.20.0.1:5060;branch=z9hG4bKbypass");
         let ue = std::net::SocketAddr::new(plan::ue_address(Family::V4, 0), 5060);
@@ -233,7 +233,7 @@ fn reg_16_a_register_from_a_ue_straight_to_the_core_is_refused() {
         let statuses: Vec<_> =
             network.sent[before..].iter().filter_map(|sent| sent.message.status()).collect();
         assert_eq!(statuses, [403], "{node:?}");
-        assert_eq!(network.scscf.registered(), 1);
+        assert_eq!(network.scscf().registered(), 1);
     }
 }
 
@@ -243,7 +243,7 @@ fn sec_10_a_ue_without_sec_agree_is_told_what_it_needs() {
     for transport in [TransportChoice::Udp, TransportChoice::Tcp] {
         let mut network = Network::new(&Options { transport, ..Options::default() });
         network.tamper = Some(Box::new(|from, _, message: Message| {
-            if from == Node::PCscf {
+            if from == Node::P_CSCF {
                 return vec![message];
             }
             let mut draft = Draft::forward(&message);

@@ -57,7 +57,7 @@ fn ovw_10_no_fault_registers_anybody_and_none_leaves_anything() {
             network.run(5 * MINUTE);
             let registered = usize::from(fault == Fault::Sqn);
             assert_eq!(
-                (network.scscf.registered(), network.pcscf.sets()),
+                (network.scscf().registered(), network.pcscf().sets()),
                 (registered, registered),
                 "{fault}"
             );
@@ -80,7 +80,7 @@ fn ovw_4_no_fault_costs_a_registered_user_anything() {
             let before = network.ues[0].registration().expect("registered").associations;
             misbehaves(&mut network, fault);
             network.run(5 * MINUTE);
-            assert_eq!(network.scscf.registered(), 1, "{fault}");
+            assert_eq!(network.scscf().registered(), 1, "{fault}");
             let after = network.ues[0].registration().map(|registration| registration.associations);
             if fault != Fault::Sqn {
                 assert_eq!(after, Some(before), "{fault}: the set stays");

@@ -32,8 +32,8 @@ fn failure(steps: &[Step]) -> &Failure {
 
 /// What both ends hold of the first UE: states at the UE, states at the P-CSCF, sets at the P-CSCF.
 fn held(network: &mut Network) -> (usize, usize, usize) {
-    let states = [Node::Ue(0), Node::PCscf].map(|node| network.kernel(node).states.len());
-    (states[0], states[1], network.pcscf.sets())
+    let states = [Node::Ue(0), Node::P_CSCF].map(|node| network.kernel(node).states.len());
+    (states[0], states[1], network.pcscf().sets())
 }
 
 #[test]
@@ -73,9 +73,9 @@ fn ovw_2_ik_and_ck_reach_the_p_cscf_and_not_the_ue() {
             .find(|sent| (sent.from, sent.to, sent.message.status()) == (from, to, Some(401)));
         found.unwrap().message.first(Name::WwwAuthenticate).unwrap().to_owned()
     };
-    let inside = challenge(Node::ICscf, Node::PCscf);
+    let inside = challenge(Node::I_CSCF, Node::P_CSCF);
     assert!(inside.contains("ik=\"") && inside.contains("ck=\""), "{inside}");
-    let outside = challenge(Node::PCscf, Node::Ue(0));
+    let outside = challenge(Node::P_CSCF, Node::Ue(0));
     assert!(outside.contains("nonce="), "{outside}");
     check_wire(&network);
 }
@@ -131,11 +131,11 @@ fn sa_8_three_rounds_and_a_de_registration_leave_nothing() {
             assert_eq!((ue, p_cscf), (4 * sets, 4 * sets), "{transport:?} round {round}");
             assert!(sets <= 2, "{transport:?} round {round}: {sets} sets");
         }
-        assert!(network.kernel(Node::PCscf).most <= 12);
+        assert!(network.kernel(Node::P_CSCF).most <= 12);
         assert_eq!(network.command(0, Command::Deregister).last(), Some(&Step::Deregistered));
         network.run(5 * MINUTE);
         assert_eq!(held(&mut network), (0, 0, 0), "{transport:?}");
-        assert_eq!((network.scscf.registered(), network.unprotected_drops), (0, 0));
+        assert_eq!((network.scscf().registered(), network.unprotected_drops), (0, 0));
         check_wire(&network);
     }
 }
@@ -161,7 +161,7 @@ fn a_registration_that_nobody_renews_ends_everywhere() {
     assert_eq!(held(&mut network), (4, 4, 1));
     network.run(5 * MINUTE);
     assert_eq!(held(&mut network), (0, 0, 0));
-    assert_eq!(network.scscf.registered(), 0);
+    assert_eq!(network.scscf().registered(), 0);
     assert!(network.ues[0].registration().is_none());
 }
 
@@ -180,7 +180,7 @@ fn without_new_challenges_the_set_stays() {
 #[test]
 fn a_kernel_that_refuses_at_the_p_cscf_means_500_and_nothing_left() {
     let mut network = Network::new(&Options::default());
-    network.kernel(Node::PCscf).refusals = 1;
+    network.kernel(Node::P_CSCF).refusals = 1;
     let steps = network.command(0, Command::Register);
     assert!(matches!(failure(&steps), Failure::Rejected { status: 500, .. }), "{steps:?}");
     assert_eq!(held(&mut network), (0, 0, 0));
@@ -261,6 +261,6 @@ fn aka_4_a_network_with_another_key_is_refused_and_gets_no_response() {
     assert_eq!(steps, [Step::Failed(Failure::NetworkAuthentication)]);
     network.run(10 * MINUTE);
     assert_eq!(held(&mut network), (0, 0, 0));
-    assert_eq!(network.scscf.registered(), 0);
+    assert_eq!(network.scscf().registered(), 0);
     check_wire(&network);
 }

@@ -133,10 +133,10 @@ fn random_run(seed: u64) -> (u32, u32) {
     network.ues.iter_mut().for_each(ue::core::Ue::end);
     // Longer than any registration lasts.
     network.run(Duration::from_secs(600_000) + 30 * MINUTE);
-    assert_eq!(network.pcscf.sets(), 0, "seed {seed}: the P-CSCF still holds sets");
+    assert_eq!(network.pcscf().sets(), 0, "seed {seed}: the P-CSCF still holds sets");
     for (node, kernel) in &network.kernels {
         assert!(kernel.states.is_empty(), "seed {seed}: {node:?} still holds {:?}", kernel.states);
-        let limit = if *node == Node::PCscf { 3 * 4 * usize::from(UES) } else { 3 * 4 };
+        let limit = if *node == Node::P_CSCF { 3 * 4 * usize::from(UES) } else { 3 * 4 };
         assert!(kernel.most <= limit, "seed {seed}: {node:?} held {} states", kernel.most);
     }
     assert!(network.registered().is_empty(), "seed {seed}");
@@ -171,7 +171,7 @@ fn random_command(chance: &mut Chance) -> Command {
 /// Something goes wrong, or somebody interferes.
 fn disturb(network: &mut Network, options: &Options, chance: &mut Chance) {
     if chance.below(4) == 0 {
-        let node = if chance.below(2) == 0 { Node::PCscf } else { Node::Ue(0) };
+        let node = if chance.below(2) == 0 { Node::P_CSCF } else { Node::Ue(0) };
         network.kernel(node).refusals = 1;
     }
     if chance.below(5) == 0 {
@@ -197,7 +197,7 @@ fn disturb(network: &mut Network, options: &Options, chance: &mut Chance) {
     }
     // One S-CSCF dies, at some other time than its HSS: what it knew of its users is at the other then.
     if chance.below(3) == 0 {
-        let node = [Node::SCscf, Node::SCscf2][usize::try_from(chance.below(2)).unwrap()];
+        let node = [Node::S_CSCF, Node::S_CSCF_2][usize::try_from(chance.below(2)).unwrap()];
         network.run(chance.milliseconds(20_000));
         network.kill(node);
         network.run(chance.milliseconds(40_000));
@@ -240,7 +240,7 @@ fn strangers(network: &mut Network, chance: &mut Chance) {
         forged.push((Flow::udp(local, remote), draft.finish()));
     }
     for (flow, message) in forged {
-        network.inject(Node::PCscf, flow, message);
+        network.inject(Node::P_CSCF, flow, message);
     }
 }
 
@@ -277,7 +277,7 @@ fn check_registrations(network: &Network, seed: u64) {
         assert!(done.count() <= said || asked, "seed {seed}: UE {ue} was de-registered by a stranger");
         if member.registration().is_some() {
             let impi = Impi::new(&impi).unwrap();
-            let known = network.pcscf.is_registered(&impi) || !registered.contains(impi.as_str());
+            let known = network.pcscf().is_registered(&impi) || !registered.contains(impi.as_str());
             assert!(known, "seed {seed}: UE {ue} is registered and the P-CSCF does not know");
         }
     }

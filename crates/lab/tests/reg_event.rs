@@ -51,14 +51,14 @@ fn documents(network: &Network, to: Node) -> Vec<Reginfo> {
 /// Whether a NOTIFY ends at this node, and does not only pass it.
 fn is_for(message: &Message, node: Node) -> bool {
     let at_p_cscf = message.request_uri().is_some_and(|uri| uri.contains(&plan::P_CSCF_MW.to_string()));
-    (node == Node::PCscf) == at_p_cscf
+    (node == Node::P_CSCF) == at_p_cscf
 }
 
 #[test]
 fn reg_12_ue_and_p_cscf_are_told_the_whole_set_first_and_changes_later() {
     for transport in [TransportChoice::Udp, TransportChoice::Tcp, TransportChoice::BySize] {
         let mut network = network(false, transport);
-        for node in [Node::Ue(0), Node::PCscf] {
+        for node in [Node::Ue(0), Node::P_CSCF] {
             let [first] = &documents(&network, node)[..] else { panic!("{:#?}", network.trace) };
             assert_eq!((first.version, first.full), (0, true), "{node:?}");
             let aors: Vec<&str> = first.registrations.iter().map(|one| one.aor.as_str()).collect();
@@ -66,7 +66,7 @@ fn reg_12_ue_and_p_cscf_are_told_the_whole_set_first_and_changes_later() {
         }
         assert!(matches!(network.command(0, Command::Register).last(), Some(Step::Registered(_))));
         network.run(MINUTE);
-        for node in [Node::Ue(0), Node::PCscf] {
+        for node in [Node::Ue(0), Node::P_CSCF] {
             let documents = documents(&network, node);
             let versions: Vec<u32> = documents.iter().map(|document| document.version).collect();
             assert_eq!(versions, (0..u32::try_from(versions.len()).unwrap()).collect::<Vec<_>>());
@@ -89,7 +89,7 @@ fn reg_13_the_network_asks_for_a_new_authentication_and_gets_it() {
         network.operator_at(network.now, scscf::Command::Reauthenticate { user: user(), expires });
         network.run(Duration::from_secs(5));
         assert!(network.done[0].is_ok(), "{:?}", network.done);
-        for node in [Node::Ue(0), Node::PCscf] {
+        for node in [Node::Ue(0), Node::P_CSCF] {
             let documents = documents(&network, node);
             let contact = &documents.last().unwrap().registrations[0].contacts[0];
             assert_eq!((contact.event, contact.expires), (ContactEvent::Shortened, Some(300)), "{node:?}");
@@ -100,7 +100,7 @@ fn reg_13_the_network_asks_for_a_new_authentication_and_gets_it() {
         let challenges = network.trace.iter().filter(|line| *line == "S-CSCF MAR").count();
         assert_eq!(challenges, 2, "challenged again");
         network.run(10 * MINUTE);
-        assert_eq!(network.scscf.registered(), 1);
+        assert_eq!(network.scscf().registered(), 1);
         check_kernels(&mut network, 0);
         check_wire(&network);
     }
@@ -112,12 +112,12 @@ fn reg_13_a_ue_that_does_not_come_back_is_de_registered() {
     let mut network = network(false, TransportChoice::Udp);
     network.operator_at(network.now, scscf::Command::Reauthenticate { user: user(), expires: 300 });
     network.run(4 * MINUTE);
-    assert_eq!((network.scscf.registered(), network.pcscf.sets()), (1, 1));
+    assert_eq!((network.scscf().registered(), network.pcscf().sets()), (1, 1));
     network.run(6 * MINUTE);
-    assert_eq!((network.scscf.registered(), network.pcscf.sets()), (0, 0));
+    assert_eq!((network.scscf().registered(), network.pcscf().sets()), (0, 0));
     assert!(network.ues[0].registration().is_none());
     assert!(network.kernels.values().all(|kernel| kernel.states.is_empty()));
-    let last = documents(&network, Node::PCscf).pop().unwrap();
+    let last = documents(&network, Node::P_CSCF).pop().unwrap();
     assert_eq!(last.registrations[0].contacts[0].event, ContactEvent::Expired);
 }
 
@@ -128,7 +128,7 @@ fn reg_14_a_user_that_the_network_rejects_is_gone_everywhere_and_stays_away() {
         network.operator_at(network.now, deregister(Removal::Rejected));
         network.run(Duration::from_secs(10));
         assert!(network.done[0].is_ok(), "{:?}", network.done);
-        assert_eq!(network.scscf.registered(), 0);
+        assert_eq!(network.scscf().registered(), 0);
         assert!(network.ues[0].registration().is_none(), "{:?}", network.steps);
         let last = network.sent.iter().rev().find(|sent| {
             sent.to == Node::Ue(0) && sent.message.method() == Method::Notify && sent.message.is_request()
@@ -137,7 +137,7 @@ fn reg_14_a_user_that_the_network_rejects_is_gone_everywhere_and_stays_away() {
         assert!(last.protected, "the NOTIFY that ends it is inside ESP");
         assert!(last.message.first(Name::SubscriptionState).unwrap().starts_with("terminated"));
         network.run(20 * MINUTE);
-        assert_eq!((network.scscf.registered(), network.pcscf.sets()), (0, 0));
+        assert_eq!((network.scscf().registered(), network.pcscf().sets()), (0, 0));
         assert!(network.kernels.values().all(|kernel| kernel.states.is_empty()));
         check_wire(&network);
     }
@@ -152,7 +152,7 @@ fn reg_14_a_deactivated_user_registers_anew() {
     assert!(network.done[0].is_ok(), "{:?}", network.done);
     let after = network.ues[0].registration().expect("registered anew").associations;
     assert_ne!(before, after);
-    assert_eq!(network.scscf.registered(), 1);
+    assert_eq!(network.scscf().registered(), 1);
     check_kernels(&mut network, 0);
     // It subscribes anew too, and hears of the next change.
     network.operator_at(network.now, deregister(Removal::Rejected));
@@ -166,11 +166,11 @@ fn reg_15_a_de_registration_by_the_user_ends_the_subscriptions() {
     let mut network = network(false, TransportChoice::Udp);
     assert_eq!(network.command(0, Command::Deregister).last(), Some(&Step::Deregistered));
     network.run(5 * MINUTE);
-    assert_eq!((network.scscf.registered(), network.pcscf.sets()), (0, 0));
+    assert_eq!((network.scscf().registered(), network.pcscf().sets()), (0, 0));
     let states: Vec<String> = network
         .sent
         .iter()
-        .filter(|sent| sent.to == Node::PCscf && is_for(&sent.message, Node::PCscf))
+        .filter(|sent| sent.to == Node::P_CSCF && is_for(&sent.message, Node::P_CSCF))
         .filter_map(|sent| sent.message.first(Name::SubscriptionState).map(str::to_owned))
         .collect();
     assert!(states.last().is_some_and(|state| state.starts_with("terminated")), "{states:?}");

@@ -35,12 +35,12 @@ fn impi(ue: u16) -> Impi {
 
 /// The S-CSCF at which this UE is registered.
 fn home(network: &Network, ue: u16) -> Node {
-    let at_second = network.second.registrations(network.now).any(|user| user.impi == impi(ue));
-    if at_second { Node::SCscf2 } else { Node::SCscf }
+    let at_second = network.second().registrations(network.now).any(|user| user.impi == impi(ue));
+    if at_second { Node::S_CSCF_2 } else { Node::S_CSCF }
 }
 
 fn other(node: Node) -> Node {
-    if node == Node::SCscf { Node::SCscf2 } else { Node::SCscf }
+    if node == Node::S_CSCF { Node::S_CSCF_2 } else { Node::S_CSCF }
 }
 
 /// The SUBSCRIBEs that this node has sent since.
@@ -77,7 +77,7 @@ fn reg_20_users_of_a_dead_s_cscf_go_on_at_the_other() {
             assert!(of_ue.all(|sent| sent.protected), "{:#?}", network.trace);
             // Nobody had to subscribe anew.
             assert_eq!(subscribes(&network, Node::Ue(*ue), since), 0);
-            assert_eq!(subscribes(&network, Node::PCscf, since), 0);
+            assert_eq!(subscribes(&network, Node::P_CSCF, since), 0);
             assert!(!notified(&network, Node::Ue(*ue), since).is_empty(), "{:#?}", network.trace);
             // What happens next is told in the same dialogs.
             let since = network.sent.len();
@@ -138,7 +138,7 @@ fn cx_9_reg_14_the_hss_ends_a_registration_end_to_end() {
         assert!(documents.any(|document| ends(&document)));
         network.run(10 * MINUTE);
         assert_eq!(network.registered().contains(&impi(0)), back, "{:#?}", network.trace);
-        assert_eq!(network.pcscf.sets(), if back { 3 } else { 2 });
+        assert_eq!(network.pcscf().sets(), if back { 3 } else { 2 });
         check_kernels(&mut network, 0);
     }
 }
@@ -158,7 +158,7 @@ fn cx_10_a_barred_identity_disappears_end_to_end() {
         hss.change_profile(Key::Impi(impi(0)), Box::new(bar), Box::new(|result| assert!(result.is_ok())));
     });
     network.run(Duration::from_secs(5));
-    for node in [Node::Ue(0), Node::PCscf] {
+    for node in [Node::Ue(0), Node::P_CSCF] {
         let document = notified(&network, node, since).pop().unwrap();
         let aors: Vec<&str> = document.registrations.iter().map(|one| one.aor.as_str()).collect();
         assert_eq!((document.full, aors), (true, vec![plan::impu(0).as_str()]), "{node:?}");

@@ -32,7 +32,7 @@ pub(crate) fn check_wire(network: &Network) {
                 assert!(!marked || protected.contains(&transaction), "yes for what came in clear:\n{text}");
             }
         }
-        if matches!(sent.from, Node::SCscf | Node::SCscf2) && message.status() == Some(401) {
+        if matches!(sent.from, Node::SCscf(..)) && message.status() == Some(401) {
             let nonce = message.www_authenticate().unwrap().unwrap().nonce.to_string();
             let challenge = format!("{} {}", message.call_id(), message.first(Name::CSeq).unwrap());
             challenges.entry(nonce).or_default().insert(challenge);
@@ -55,11 +55,16 @@ pub(crate) fn check_answers(network: &Network) {
 /// Long after the last command each kernel holds what its core knows, and the P-CSCF what its UEs use: no state is
 /// without an owner. A UE whose registration the network has ended may not have heard of it.
 pub(crate) fn check_kernels(network: &mut Network, seed: u64) {
-    let p_cscf: BTreeSet<_> = network.kernel(Node::PCscf).states.keys().copied().collect();
-    assert_eq!(p_cscf.len(), 4 * network.pcscf.sets(), "seed {seed}: the P-CSCF");
+    let mut held = BTreeMap::new();
+    for node in network.pcscfs.keys().copied().collect::<Vec<_>>() {
+        let states: BTreeSet<_> = network.kernel(node).states.keys().copied().collect();
+        assert_eq!(states.len(), 4 * network.pcscfs[&node].sets(), "seed {seed}: {node}");
+        held.insert(node, states);
+    }
     let registered = network.registered();
     for ue in (0u16..).take(network.ues.len()) {
         let states: BTreeSet<_> = network.kernel(Node::Ue(ue)).states.keys().copied().collect();
+        let p_cscf = &held[&network.p_cscf_of(ue)];
         let member = &network.ues[usize::from(ue)];
         assert_eq!(states.len(), 4 * member.sets(), "seed {seed}: UE {ue}");
         let known = member.registration().map(|registration| registration.associations);

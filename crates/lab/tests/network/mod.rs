@@ -1,15 +1,18 @@
-//! The whole registration chain as values on a virtual clock: no socket, no kernel, no thread.
+//! The networks of several operators as values on a virtual clock: no socket, no kernel, no thread.
 
 pub(crate) mod check;
 mod diameter;
+mod happen;
 mod kernel;
 mod map;
-mod plan;
+pub(crate) mod partner;
+pub(crate) mod plan;
 mod servers;
+pub(crate) mod sites;
 mod wire;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +22,9 @@ use ::ue::core as u;
 use cx::LinkError;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use sec_agree::{Associations, SaSet};
 use sip::{ConnectionId, Flow, Instant, Message};
 
-use self::map::protects;
+use self::partner::Partner;
 pub(crate) use kernel::Kernel;
 pub(crate) use map::Node;
 pub(crate) use plan::{Options, Wire};
@@ -51,12 +53,13 @@ enum Happening {
     Arrives(Box<Packet>),
     FlowEnds { at: Node, flow: Flow },
     UeKernel { ue: u16, set: u::SetId, done: Result<(), &'static str> },
-    PCscfKernel { set: p::SetId, done: Result<(), &'static str> },
-    ToICscf { id: icscf::CxId, answer: Result<cx::Answer, LinkError> },
+    PCscfKernel { node: Node, set: p::SetId, done: Result<(), &'static str> },
+    ToICscf { node: Node, id: icscf::CxId, answer: Result<cx::Answer, LinkError> },
     HssAsks { node: Node, id: scscf::CxRequestId, request: cx::Request },
     ToSCscf { node: Node, id: scscf::CxId, answer: Result<cx::Answer, LinkError> },
     Command { ue: u16, command: u::Command },
     Operator { command: scscf::Command },
+    Partner { act: partner::Act },
 }
 
 struct Entry(Instant, u64, Happening);
@@ -81,28 +84,25 @@ impl Eq for Entry {}
 /// Somebody on the wire between UE and P-CSCF: what becomes of a message in clear, from and to whom.
 pub(crate) type Tamper = Box<dyn FnMut(Node, Node, Message) -> Vec<Message>>;
 
-/// A change of a kernel, carried out after what the core sends: as the shells do.
-enum Change<Set> {
-    Install(Set, SaSet, Duration),
-    Extend(Associations, Duration, Duration),
-    Remove(Associations),
-    Close(SocketAddr),
+/// What an operator knows of its subscribers.
+struct Home {
+    hss: hss::Hss<hss::MemoryStore>,
+    outbox: Arc<servers::Outbox>,
 }
 
 pub(crate) struct Network {
     pub(crate) now: Instant,
     pub(crate) ues: Vec<u::Ue>,
-    pub(crate) pcscf: p::PCscf,
-    pub(crate) icscf: icscf::ICscf,
-    pub(crate) scscf: scscf::Scscf,
-    /// Known to the I-CSCF where the options say so.
-    pub(crate) second: scscf::Scscf,
+    pub(crate) pcscfs: BTreeMap<Node, p::PCscf>,
+    pub(crate) icscfs: BTreeMap<Node, icscf::ICscf>,
+    /// Two for each operator; the I-CSCF knows the second where the options say so.
+    pub(crate) scscfs: BTreeMap<Node, scscf::Scscf>,
+    pub(crate) partner: Partner,
     dead: HashSet<Node>,
-    outbox: Arc<servers::Outbox>,
+    homes: Vec<Home>,
     /// Where the answers to what the HSS asks go.
     answers: HashMap<(Node, scscf::CxRequestId), cx::Reply>,
     options: Options,
-    hss: hss::Hss<hss::MemoryStore>,
     pub(crate) kernels: HashMap<Node, Kernel>,
     /// Everything that left a node, also what the wire then lost.
     pub(crate) sent: Vec<Sent>,
@@ -110,6 +110,7 @@ pub(crate) struct Network {
     pub(crate) trace: Vec<String>,
     pub(crate) steps: Vec<Vec<u::Step>>,
     pub(crate) events: Vec<p::Event>,
+    pub(crate) icscf_events: Vec<(Node, icscf::Event)>,
     pub(crate) scscf_events: Vec<scscf::Event>,
     /// Of whom each of them is.
     pub(crate) scscf_nodes: Vec<Node>,
@@ -142,31 +143,43 @@ impl Network {
         };
         let ues: Vec<u::Ue> =
             (0..options.ues).map(|n| u::Ue::new(options.ue(n), options.card(n), seed())).collect();
-        let pcscf = p::PCscf::new(options.pcscf(), seed());
-        let icscf = icscf::ICscf::new(options.icscf(), seed());
-        let scscf = scscf::Scscf::new(options.scscf(Node::SCscf), seed());
-        let second = scscf::Scscf::new(options.scscf(Node::SCscf2), seed());
-        let hss = options.hss(seed());
-        let outbox = servers::Outbox::new();
-        hss.reach(Arc::clone(&outbox) as Arc<dyn cx::PeerLink>);
-        let kernels = (0..options.ues).map(Node::Ue).chain([Node::PCscf]);
+        let (mut pcscfs, mut icscfs, mut scscfs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut homes = Vec::new();
+        for operator in 0..options.operators {
+            pcscfs.extend((0..options.p_cscfs).map(|which| {
+                let node = Node::PCscf(operator, which);
+                (node, p::PCscf::new(options.pcscf(node), seed()))
+            }));
+            icscfs.extend((0..options.i_cscfs).map(|which| {
+                let node = Node::ICscf(operator, which);
+                (node, icscf::ICscf::new(options.icscf(node), seed()))
+            }));
+            scscfs.extend((0..2).map(|which| {
+                let node = Node::SCscf(operator, which);
+                (node, scscf::Scscf::new(options.scscf(node), seed()))
+            }));
+            let (hss, outbox) = (options.hss(operator, seed()), servers::Outbox::new());
+            hss.reach(Arc::clone(&outbox) as Arc<dyn cx::PeerLink>);
+            homes.push(Home { hss, outbox });
+        }
+        let kernels = (0..options.ues).map(Node::Ue).chain(pcscfs.keys().copied());
         Self {
             now: Instant::from_epoch(Duration::from_secs(1)),
             steps: vec![Vec::new(); ues.len()],
             kernels: kernels.map(|node| (node, Kernel::default())).collect(),
             ues,
-            pcscf,
-            icscf,
-            scscf,
-            second,
+            pcscfs,
+            icscfs,
+            scscfs,
+            partner: Partner::new(),
             dead: HashSet::new(),
-            outbox,
+            homes,
             answers: HashMap::new(),
             options: options.clone(),
-            hss,
             sent: Vec::new(),
             trace: Vec::new(),
             events: Vec::new(),
+            icscf_events: Vec::new(),
             scscf_events: Vec::new(),
             scscf_nodes: Vec::new(),
             done: Vec::new(),
@@ -185,8 +198,36 @@ impl Network {
         }
     }
 
+    /// The P-CSCF of the first operator.
+    pub(crate) fn pcscf(&self) -> &p::PCscf {
+        &self.pcscfs[&Node::P_CSCF]
+    }
+
+    /// The S-CSCF of the first operator.
+    pub(crate) fn scscf(&self) -> &scscf::Scscf {
+        &self.scscfs[&Node::S_CSCF]
+    }
+
+    /// The other one.
+    pub(crate) fn second(&self) -> &scscf::Scscf {
+        &self.scscfs[&Node::S_CSCF_2]
+    }
+
+    fn pcscf_mut(&mut self, node: Node) -> &mut p::PCscf {
+        self.pcscfs.get_mut(&node).unwrap_or_else(|| panic!("there is no {node:?}"))
+    }
+
+    fn icscf_mut(&mut self, node: Node) -> &mut icscf::ICscf {
+        self.icscfs.get_mut(&node).unwrap_or_else(|| panic!("there is no {node:?}"))
+    }
+
+    /// The P-CSCF that this UE uses.
+    pub(crate) fn p_cscf_of(&self, ue: u16) -> Node {
+        self.options.attachment(ue).p_cscf()
+    }
+
     pub(crate) fn kernel(&mut self, node: Node) -> &mut Kernel {
-        self.kernels.get_mut(&node).expect("only UEs and the P-CSCF have kernels")
+        self.kernels.get_mut(&node).expect("only UEs and P-CSCFs have kernels")
     }
 
     pub(crate) fn command_at(&mut self, at: Instant, ue: u16, command: u::Command) {
@@ -196,6 +237,11 @@ impl Network {
     /// Has the S-CSCF's operator do something.
     pub(crate) fn operator_at(&mut self, at: Instant, command: scscf::Command) {
         self.push(at, Happening::Operator { command });
+    }
+
+    /// Has the partner do something now.
+    pub(crate) fn partner_does(&mut self, act: partner::Act) {
+        self.push(self.now, Happening::Partner { act });
     }
 
     /// Puts a message on the wire that no role has sent, in clear, as if it came by `flow` (seen from its receiver).
@@ -257,212 +303,5 @@ impl Network {
     fn push(&mut self, at: Instant, happening: Happening) {
         self.order += 1;
         self.queue.push(Reverse(Entry(at, self.order, happening)));
-    }
-
-    fn time_out(&mut self, node: Node) {
-        match node {
-            Node::Ue(n) => self.ues[usize::from(n)].handle(self.now, u::Input::Timeout),
-            Node::PCscf => self.pcscf.handle(self.now, p::Input::Timeout),
-            Node::ICscf => self.icscf.handle(self.now, icscf::Input::Timeout),
-            Node::SCscf | Node::SCscf2 => {
-                let now = self.now;
-                self.server(node).handle(now, scscf::Input::Timeout);
-            }
-        }
-        self.carry_out(node);
-    }
-
-    fn happen(&mut self, happening: Happening) {
-        let now = self.now;
-        let node = match happening {
-            Happening::Arrives(packet) => {
-                let Packet { to, flow, message, esp } = *packet;
-                if self.dead.contains(&to) {
-                    return;
-                }
-                // What is not in ESP does not pass the policies of a protected port.
-                let taken = match esp {
-                    Some((spi, state)) => self.kernels[&to].takes(spi, &state),
-                    None => !protects(flow.local),
-                };
-                if !taken {
-                    self.unprotected_drops += 1;
-                    return;
-                }
-                match to {
-                    Node::Ue(n) => self.ues[usize::from(n)].handle(now, u::Input::Received { flow, message }),
-                    Node::PCscf => self.pcscf.handle(now, p::Input::Received { flow, message }),
-                    Node::ICscf => self.icscf.handle(now, icscf::Input::Received { flow, message }),
-                    Node::SCscf | Node::SCscf2 => {
-                        self.server(to).handle(now, scscf::Input::Received { flow, message });
-                    }
-                }
-                to
-            }
-            Happening::FlowEnds { at, flow } => {
-                if self.dead.contains(&at) {
-                    return;
-                }
-                match at {
-                    Node::Ue(n) => self.ues[usize::from(n)].handle(now, u::Input::TransportFailed { flow }),
-                    Node::PCscf => self.pcscf.handle(now, p::Input::TransportFailed { flow }),
-                    Node::ICscf => self.icscf.handle(now, icscf::Input::TransportFailed { flow }),
-                    Node::SCscf | Node::SCscf2 => {
-                        self.server(at).handle(now, scscf::Input::TransportFailed { flow });
-                    }
-                }
-                at
-            }
-            Happening::UeKernel { ue, set, done } => {
-                let input = match done {
-                    Ok(()) => u::Input::SasInstalled { set },
-                    Err(cause) => u::Input::SasFailed { set, cause: cause.into() },
-                };
-                self.ues[usize::from(ue)].handle(now, input);
-                Node::Ue(ue)
-            }
-            Happening::PCscfKernel { set, done } => {
-                let input = match done {
-                    Ok(()) => p::Input::SasInstalled { set },
-                    Err(cause) => p::Input::SasFailed { set, cause: cause.into() },
-                };
-                self.pcscf.handle(now, input);
-                Node::PCscf
-            }
-            Happening::ToICscf { id, answer } => {
-                self.icscf.handle(now, icscf::Input::CxAnswer { id, answer });
-                Node::ICscf
-            }
-            Happening::HssAsks { node, id, request } => {
-                // One that has died since has taken its answers along.
-                if !self.answers.contains_key(&(node, id)) {
-                    return;
-                }
-                self.server(node).handle(now, scscf::Input::CxRequest { id, request });
-                node
-            }
-            Happening::ToSCscf { node, id, answer } => {
-                if self.dead.contains(&node) {
-                    return;
-                }
-                self.server(node).handle(now, scscf::Input::CxAnswer { id, answer });
-                node
-            }
-            Happening::Operator { command } => {
-                // At the one that serves the user.
-                let id = scscf::CommandId(self.order);
-                let node = self.server_of(&command);
-                self.server(node).handle(now, scscf::Input::Command { id, command });
-                node
-            }
-            Happening::Command { ue, command } => {
-                self.ues[usize::from(ue)].handle(now, u::Input::Command(command));
-                Node::Ue(ue)
-            }
-        };
-        self.carry_out(node);
-    }
-
-    fn carry_out(&mut self, node: Node) {
-        let deadline = match node {
-            Node::Ue(n) => self.carry_out_ue(n),
-            Node::PCscf => self.carry_out_pcscf(),
-            Node::ICscf => loop {
-                match self.icscf.poll() {
-                    icscf::Output::Send(transmit) => self.send(node, &transmit),
-                    icscf::Output::Cx { id, request } => {
-                        let answer = self.ask("I-CSCF", request);
-                        self.push(self.now + self.wire.cx_latency, Happening::ToICscf { id, answer });
-                        self.carry_notices();
-                    }
-                    icscf::Output::Event(_) => {}
-                    icscf::Output::WaitUntil(deadline) => break deadline,
-                }
-            },
-            Node::SCscf | Node::SCscf2 => self.carry_out_scscf(node),
-        };
-        // A busy machine fires its timers late.
-        let late = self.wire.lateness;
-        let late =
-            if late.is_zero() { late } else { late.mul_f64(f64::from(self.rng.next_u32() % 1000) / 1000.0) };
-        match deadline.map(|at| at.max(self.now) + late) {
-            Some(at) => self.deadlines.insert(node, at),
-            None => self.deadlines.remove(&node),
-        };
-    }
-
-    fn carry_out_ue(&mut self, n: u16) -> Option<Instant> {
-        let mut changes = Vec::new();
-        let deadline = loop {
-            match self.ues[usize::from(n)].poll() {
-                u::Output::Send(transmit) => self.send(Node::Ue(n), &transmit),
-                u::Output::InstallSas { set, sas, lifetime } => {
-                    changes.push(Change::Install(set, sas, lifetime));
-                }
-                u::Output::ExtendSas { associations, age, lifetime } => {
-                    changes.push(Change::Extend(associations, age, lifetime));
-                }
-                u::Output::RemoveSas { associations } => changes.push(Change::Remove(associations)),
-                u::Output::Close { local } => changes.push(Change::Close(local)),
-                u::Output::Step(step) => self.steps[usize::from(n)].push(step),
-                u::Output::WaitUntil(deadline) => break deadline,
-            }
-        };
-        self.change(Node::Ue(n), changes, |set, done| Happening::UeKernel { ue: n, set, done });
-        deadline
-    }
-
-    fn carry_out_pcscf(&mut self) -> Option<Instant> {
-        let mut changes = Vec::new();
-        let deadline = loop {
-            match self.pcscf.poll() {
-                p::Output::Send(transmit) => self.send(Node::PCscf, &transmit),
-                p::Output::InstallSas { set, sas, lifetime } => {
-                    changes.push(Change::Install(set, sas, lifetime));
-                }
-                p::Output::ExtendSas { associations, age, lifetime } => {
-                    changes.push(Change::Extend(associations, age, lifetime));
-                }
-                p::Output::RemoveSas { associations } => changes.push(Change::Remove(associations)),
-                p::Output::Save(_) => {}
-                p::Output::Event(event) => self.events.push(event),
-                p::Output::WaitUntil(deadline) => break deadline,
-            }
-        };
-        self.change(Node::PCscf, changes, |set, done| Happening::PCscfKernel { set, done });
-        deadline
-    }
-
-    fn change<Set>(
-        &mut self,
-        node: Node,
-        changes: Vec<Change<Set>>,
-        answer: impl Fn(Set, Result<(), &'static str>) -> Happening,
-    ) {
-        let now = self.now;
-        for change in changes {
-            match change {
-                Change::Install(set, sas, lifetime) => {
-                    let done = self.kernel(node).install(now, &sas, lifetime);
-                    self.push(now + self.wire.kernel_latency, answer(set, done));
-                }
-                Change::Extend(set, age, lifetime) => self.kernel(node).extend(now, &set, age, lifetime),
-                Change::Remove(set) => {
-                    assert!(
-                        self.kernel(node).remove(now, &set),
-                        "{node:?} removes what is not there: {set:?}"
-                    );
-                }
-                Change::Close(local) => self.close(node, local),
-            }
-        }
-    }
-
-    fn ask(&mut self, caller: &str, request: cx::Request) -> Result<cx::Answer, LinkError> {
-        self.trace.push(format!("{caller} {}", request.name()));
-        let from = cx::Origin { host: caller.to_ascii_lowercase(), realm: ::lab::plan::HOME_DOMAIN.into() };
-        let hss = &mut self.hss;
-        self.cx_failure
-            .map_or_else(|| Ok(diameter::carried(&from, request, |request| hss.answer(&from, request))), Err)
     }
 }

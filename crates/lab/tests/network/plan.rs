@@ -1,6 +1,6 @@
 //! The roles of a virtual network: who they are and what they are told.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aka::{
@@ -15,12 +15,7 @@ use sec_agree::{Algorithms, Policy, Spi};
 use sip::Timers;
 use ue::core::TransportChoice;
 
-use super::Node;
-
-/// The second S-CSCF.
-pub(crate) const S_CSCF_2: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 30, 0, 4)), 5060);
-const S_CSCF_2_NAME: &str = "sip:scscf2.ims.mnc001.mcc001.3gppnetwork.org:5060";
-const S_CSCF_2_HOST: &str = "scscf2.ims.mnc001.mcc001.3gppnetwork.org";
+use super::{Node, sites};
 
 /// What a virtual network is made of.
 #[derive(Debug, Clone)]
@@ -49,9 +44,39 @@ pub(crate) struct Options {
     pub(crate) stay_registered: bool,
     /// Vectors the S-CSCF asks for at once.
     pub(crate) vectors: u32,
-    /// How many S-CSCFs the I-CSCF knows: 1 or 2.
+    /// How many S-CSCFs the I-CSCFs know: 1 or 2.
     pub(crate) s_cscfs: usize,
+    /// Networks with an HSS of their own: 1 to 3.
+    pub(crate) operators: u8,
+    /// P-CSCFs and I-CSCFs of each: 1 or 2.
+    pub(crate) p_cscfs: u8,
+    pub(crate) i_cscfs: u8,
+    /// Whose each UE is, and where; whoever is not here is at home at the first operator.
+    pub(crate) attached: Vec<Attachment>,
+    /// Public identities besides the two that every UE has: of whom, which, whether barred.
+    pub(crate) identities: Vec<(u16, &'static str, bool)>,
     pub(crate) wire: Wire,
+}
+
+/// Where a UE is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Attachment {
+    /// The operator that knows its card.
+    pub(crate) home: u8,
+    /// The operator whose P-CSCF it uses, and which of them.
+    pub(crate) visited: u8,
+    pub(crate) p_cscf: u8,
+}
+
+impl Attachment {
+    /// Not abroad, at this P-CSCF.
+    pub(crate) const fn at_home(home: u8, p_cscf: u8) -> Self {
+        Self { home, visited: home, p_cscf }
+    }
+
+    pub(crate) const fn p_cscf(self) -> Node {
+        Node::PCscf(self.visited, self.p_cscf)
+    }
 }
 
 /// How the wire treats datagrams.
@@ -103,6 +128,11 @@ impl Default for Options {
             stay_registered: false,
             vectors: 1,
             s_cscfs: 1,
+            operators: 1,
+            p_cscfs: 1,
+            i_cscfs: 1,
+            attached: Vec::new(),
+            identities: Vec::new(),
             wire: Wire::default(),
         }
     }
@@ -130,14 +160,22 @@ impl Options {
         Isim::new(self.algorithm(n, self.wrong_k), sqn)
     }
 
-    pub(crate) fn hss(&self, seed: [u8; 32]) -> Hss<MemoryStore> {
-        let rows = (0..self.ues).map(|n| {
-            let identity = |text: &str| SubscriberImpu { impu: Impu::new(text).unwrap(), barred: false };
+    pub(crate) fn attachment(&self, n: u16) -> Attachment {
+        self.attached.get(usize::from(n)).copied().unwrap_or(Attachment::at_home(0, 0))
+    }
+
+    pub(crate) fn hss(&self, operator: u8, seed: [u8; 32]) -> Hss<MemoryStore> {
+        let own = (0..self.ues).filter(|n| self.attachment(*n).home == operator);
+        let rows = own.map(|n| {
+            let identity = |text: &str, barred| SubscriberImpu { impu: Impu::new(text).unwrap(), barred };
+            let mut impus = vec![identity(&sites::impu(operator, n), false), identity(&plan::tel(n), false)];
+            let further = self.identities.iter().filter(|(of, ..)| *of == n);
+            impus.extend(further.map(|(_, impu, barred)| identity(impu, *barred)));
             let subscriber = Subscriber {
-                impi: Impi::new(&plan::impi(n)).unwrap(),
+                impi: Impi::new(&sites::impi(operator, n)).unwrap(),
                 algorithm: self.algorithm(n, false),
                 amf: self.amf,
-                impus: vec![identity(&plan::impu(n)), identity(&plan::tel(n))],
+                impus,
             };
             hss::csv::Imported { subscriber, sqn: Sqn::from_bytes([0; 6]) }
         });
@@ -149,13 +187,14 @@ impl Options {
 
     pub(crate) fn ue(&self, n: u16) -> ue::core::Config {
         let (server_port, client_ports) = plan::ue_ports();
+        let at = self.attachment(n);
         ue::core::Config {
-            impi: Impi::new(&plan::impi(n)).unwrap(),
-            impu: Impu::new(&plan::impu(n)).unwrap(),
-            home_domain: plan::HOME_DOMAIN.into(),
+            impi: Impi::new(&sites::impi(at.home, n)).unwrap(),
+            impu: Impu::new(&sites::impu(at.home, n)).unwrap(),
+            home_domain: sites::domain(at.home).into(),
             address: plan::ue_address(Family::V4, n),
             clear_port: 5060,
-            p_cscf: plan::p_cscf(Family::V4),
+            p_cscf: sites::gm(at.visited, at.p_cscf),
             transport: self.transport,
             algorithms: self.algorithms.clone(),
             nat_traversal: false,
@@ -173,16 +212,25 @@ impl Options {
         }
     }
 
-    pub(crate) fn pcscf(&self) -> pcscf::core::Config {
+    pub(crate) fn pcscf(&self, node: Node) -> pcscf::core::Config {
+        let Node::PCscf(operator, which) = node else { panic!("{node:?} is no P-CSCF") };
         let (server_port, client_ports) = plan::p_cscf_ports();
-        let gm = pcscf::core::GmAddress { clear: plan::p_cscf(Family::V4), server_port, client_ports };
+        let gm = pcscf::core::GmAddress { clear: sites::gm(operator, which), server_port, client_ports };
+        // One that is abroad is led to the border of its home network, and to the S-CSCF that serves it there.
+        let entry = |home: u8| match home == operator {
+            true => sites::inside(Node::ICscf(home, which % self.i_cscfs)),
+            false => sites::border(home, which % self.i_cscfs),
+        };
+        let served = (0..self.operators).filter(|home| *home == operator || self.roams(*home, operator));
+        let served: Vec<u8> = served.collect();
+        let s_cscfs = served.iter().flat_map(|home| [0, 1].map(|which| Node::SCscf(*home, which)));
         pcscf::core::Config {
-            host: plan::P_CSCF_NAME.into(),
-            network: plan::VISITED_NETWORK.into(),
+            host: sites::host(node).into(),
+            network: sites::domain(operator).into(),
             gm: vec![gm],
-            mw: plan::P_CSCF_MW,
-            entry_points: vec![(plan::HOME_DOMAIN.into(), plan::I_CSCF)],
-            neighbours: vec![(plan::S_CSCF_HOST.into(), plan::S_CSCF), (S_CSCF_2_HOST.into(), S_CSCF_2)],
+            mw: sites::inside(node),
+            entry_points: served.iter().map(|home| (sites::domain(*home).into(), entry(*home))).collect(),
+            neighbours: s_cscfs.map(|node| (sites::host(node).into(), sites::inside(node))).collect(),
             policy: Policy::new(self.policy.as_ref().unwrap_or(&self.algorithms)).unwrap(),
             spi_first: Spi::new(0x1000).unwrap(),
             spi_last: Spi::new(0x1fff).unwrap(),
@@ -191,36 +239,45 @@ impl Options {
         }
     }
 
-    pub(crate) fn icscf(&self) -> icscf::Config {
-        let known = self.servers().into_iter().map(|node| {
-            let (name, address) = server(node);
-            icscf::SCscf::new(name, address)
+    pub(crate) fn icscf(&self, node: Node) -> icscf::Config {
+        let Node::ICscf(operator, _) = node else { panic!("{node:?} is no I-CSCF") };
+        let known = self.servers(operator).into_iter().map(|node| {
+            let name = ServerName::new(&sites::server_name(node)).unwrap();
+            icscf::SCscf::new(name, sites::inside(node))
         });
         icscf::Config {
-            trusted_peers: vec![plan::P_CSCF_MW.ip()],
+            trusted_peers: self.p_cscfs_for(operator),
             s_cscfs: known.collect(),
             transactions: 10_000,
-            ..icscf::Config::new(plan::I_CSCF, plan::HOME_DOMAIN)
+            ..icscf::Config::new(sites::inside(node), sites::domain(operator))
         }
     }
 
     pub(crate) fn scscf(&self, node: Node) -> scscf::Config {
+        let Node::SCscf(operator, _) = node else { panic!("{node:?} is no S-CSCF") };
+        let i_cscfs = (0..self.i_cscfs).map(|which| sites::inside(Node::ICscf(operator, which)).ip());
+        let name = ServerName::new(&sites::server_name(node)).unwrap();
         scscf::Config {
-            trusted_peers: vec![plan::I_CSCF.ip(), plan::P_CSCF_MW.ip()],
+            trusted_peers: i_cscfs.chain(self.p_cscfs_for(operator)).collect(),
             reauthenticate: self.reauthenticate,
             algorithm: self.digest,
             qop: self.qop,
             authentication_info: self.authentication_info,
             vectors_per_request: self.vectors,
-            ..scscf::Config::new(server(node).0, plan::HOME_DOMAIN)
+            ..scscf::Config::new(name, sites::domain(operator))
         }
     }
-}
 
-fn server(node: Node) -> (ServerName, SocketAddr) {
-    let (name, address) = match node {
-        Node::SCscf2 => (S_CSCF_2_NAME, S_CSCF_2),
-        _ => (plan::S_CSCF_NAME, plan::S_CSCF),
-    };
-    (ServerName::new(name).unwrap(), address)
+    /// Whether a UE of `home` uses a P-CSCF of `visited`.
+    fn roams(&self, home: u8, visited: u8) -> bool {
+        let mut attached = (0..self.ues).map(|n| self.attachment(n));
+        attached.any(|at| (at.home, at.visited) == (home, visited))
+    }
+
+    /// The P-CSCFs that UEs of this operator use.
+    fn p_cscfs_for(&self, home: u8) -> Vec<IpAddr> {
+        let visited = (0..self.operators).filter(|operator| *operator == home || self.roams(home, *operator));
+        let nodes = visited.flat_map(|operator| (0..self.p_cscfs).map(move |which| (operator, which)));
+        nodes.map(|(operator, which)| sites::inside(Node::PCscf(operator, which)).ip()).collect()
+    }
 }

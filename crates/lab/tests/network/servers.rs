@@ -27,11 +27,7 @@ impl Outbox {
 
 impl Network {
     pub(super) fn server(&mut self, node: Node) -> &mut scscf::Scscf {
-        match node {
-            Node::SCscf => &mut self.scscf,
-            Node::SCscf2 => &mut self.second,
-            other => panic!("{other:?} is no S-CSCF"),
-        }
+        self.scscfs.get_mut(&node).unwrap_or_else(|| panic!("{node:?} is no S-CSCF"))
     }
 
     /// The node is gone, with all it knew; what is sent to it is lost, and connections are refused.
@@ -66,14 +62,21 @@ impl Network {
     pub(super) fn server_of(&self, command: &scscf::Command) -> Node {
         let user = match command {
             scscf::Command::Deregister { user, .. } | scscf::Command::Reauthenticate { user, .. } => user,
-            scscf::Command::List { .. } => return Node::SCscf,
+            scscf::Command::List { .. } => return Node::S_CSCF,
         };
-        let mut of_second = self.second.registrations(self.now);
-        let found = of_second.any(|registered| match user {
-            scscf::User::Impi(impi) => registered.impi == *impi,
-            scscf::User::Impu(impu) => registered.associated.contains(impu),
-        });
-        if found && !self.dead.contains(&Node::SCscf2) { Node::SCscf2 } else { Node::SCscf }
+        let serves = |server: &scscf::Scscf| {
+            server.registrations(self.now).any(|registered| match user {
+                scscf::User::Impi(impi) => registered.impi == *impi,
+                scscf::User::Impu(impu) => registered.associated.contains(impu),
+            })
+        };
+        let mut found = self.alive().filter(|(_, server)| serves(server)).map(|(node, _)| node);
+        found.next_back().unwrap_or(Node::S_CSCF)
+    }
+
+    fn alive(&self) -> impl DoubleEndedIterator<Item = (Node, &scscf::Scscf)> {
+        let all = self.scscfs.iter().map(|(node, server)| (*node, server));
+        all.filter(|(node, _)| !self.dead.contains(node))
     }
 
     /// It is back, and knows nobody.
@@ -84,34 +87,30 @@ impl Network {
 
     /// Who is registered at an S-CSCF that lives.
     pub(crate) fn registered(&self) -> BTreeSet<Impi> {
-        let servers = [(Node::SCscf, &self.scscf), (Node::SCscf2, &self.second)];
-        let alive = servers.iter().filter(|(node, _)| !self.dead.contains(node));
-        alive.flat_map(|(_, server)| server.registrations(self.now)).map(|user| user.impi).collect()
+        self.alive().flat_map(|(_, server)| server.registrations(self.now)).map(|user| user.impi).collect()
     }
 
-    /// The same with the S-CSCF of each.
+    /// The same with the S-CSCF of each, also of one that is dead.
     pub(crate) fn registered_where(&self) -> BTreeSet<(Node, String)> {
-        let of = |node, server: &scscf::Scscf| -> Vec<(Node, String)> {
-            server.registrations(self.now).map(|user| (node, user.impi.to_string())).collect()
+        let users = |(node, server): (&Node, &scscf::Scscf)| -> Vec<(Node, String)> {
+            server.registrations(self.now).map(|user| (*node, user.impi.to_string())).collect()
         };
-        of(Node::SCscf, &self.scscf).into_iter().chain(of(Node::SCscf2, &self.second)).collect()
+        self.scscfs.iter().flat_map(users).collect()
     }
 
-    /// The operator of the HSS does something; the S-CSCFs hear of it.
+    /// The operator of the first HSS does something; the S-CSCFs hear of it.
     pub(crate) fn at_hss(&mut self, act: impl FnOnce(&hss::Hss<hss::MemoryStore>)) {
-        act(&self.hss);
+        act(&self.homes[0].hss);
         self.carry_notices();
     }
 
     pub(super) fn carry_notices(&mut self) {
         loop {
-            let next = self.outbox.0.lock().unwrap().pop_front();
+            let next = self.homes.iter().find_map(|home| home.outbox.0.lock().unwrap().pop_front());
             let Some((to, request, reply)) = next else { return };
-            let node = match to.host.as_str() {
-                "s-cscf" => Node::SCscf,
-                "s-cscf2" => Node::SCscf2,
-                other => panic!("the HSS calls {other}"),
-            };
+            let mut nodes = self.scscfs.keys().copied();
+            let called = nodes.find(|node| node.to_string().eq_ignore_ascii_case(&to.host));
+            let node = called.unwrap_or_else(|| panic!("the HSS calls {}", to.host));
             self.trace.push(format!("HSS {} to {node:?}", request.name()));
             if self.dead.contains(&node) || self.cx_failure.is_some() {
                 reply(Err(LinkError::NotConnected));
@@ -130,12 +129,11 @@ impl Network {
     }
 
     pub(super) fn carry_out_scscf(&mut self, node: Node) -> Option<sip::Instant> {
-        let name = if node == Node::SCscf { "S-CSCF" } else { "S-CSCF2" };
         loop {
             match self.server(node).poll() {
                 scscf::Output::Send(transmit) => self.send(node, &transmit),
                 scscf::Output::Cx { id, request } => {
-                    let answer = self.ask(name, request);
+                    let answer = self.ask(node, request);
                     self.push(self.now + self.wire.cx_latency, Happening::ToSCscf { node, id, answer });
                     self.carry_notices();
                 }
@@ -153,7 +151,8 @@ impl Network {
 }
 
 impl Options {
-    pub(super) fn servers(&self) -> Vec<Node> {
-        [Node::SCscf, Node::SCscf2].into_iter().take(self.s_cscfs).collect()
+    /// The S-CSCFs that the I-CSCFs of this operator know.
+    pub(super) fn servers(&self, operator: u8) -> Vec<Node> {
+        [0, 1].into_iter().take(self.s_cscfs).map(|which| Node::SCscf(operator, which)).collect()
     }
 }

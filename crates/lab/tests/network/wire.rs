@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use rand_chacha::rand_core::Rng;
 use sip::{ConnectionId, Flow, Message, Transmit, Transport};
 
-use super::map::{line, owner, protects};
+use super::map::{line, protects};
+use super::sites::owner;
 use super::{Happening, Network, Node, Packet, Sent};
 
 impl Network {
@@ -112,5 +113,5 @@ impl Network {
 }
 
 fn is_gm(from: Node, to: Node) -> bool {
-    matches!((from, to), (Node::Ue(_), Node::PCscf) | (Node::PCscf, Node::Ue(_)))
+    matches!((from, to), (Node::Ue(_), Node::PCscf(..)) | (Node::PCscf(..), Node::Ue(_)))
 }
