@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use crate::cargo;
 
 /// Crates that hold no sockets, clocks, threads, randomness, files or async, but for what [`SHELLS`] names.
-const PURE: [&str; 10] = ["aka", "sip", "sec-agree", "cx", "hss", "pcscf", "icscf", "scscf", "trust", "ue"];
+const PURE: [&str; 11] =
+    ["aka", "sip", "sec-agree", "cx", "hiding", "hss", "pcscf", "icscf", "scscf", "trust", "ue"];
 
 /// The shells of crates whose core is pure: binaries, sockets, configuration files, stores.
 const SHELLS: [&str; 10] = [
