@@ -109,7 +109,7 @@ impl Job {
         loop {
             while under_way.len() < self.at_once.max(1) {
                 let Some(member) = waiting.next() else { break };
-                fleet.command(member, self.command);
+                fleet.command(member, self.command.clone());
                 under_way.insert(member, (Instant::now(), Vec::new()));
             }
             if under_way.is_empty() {
@@ -401,6 +401,7 @@ fn start_fleet(
             stay_registered: options.stay_registered,
             subscribe: options.subscribe,
             refresh_subscription: options.refresh_subscription,
+            answering: ue::core::Answering::default(),
         };
         members.push((config, cards::card(options.seed, n)));
     }

@@ -187,6 +187,7 @@ impl Config {
             stay_registered: true,
             subscribe: self.subscribe,
             refresh_subscription: None,
+            answering: core::Answering::default(),
         };
         let protection = Protection::of_address(self.address, server_port, client_ports);
         Ok((config, read_card(&self.card)?, protection))

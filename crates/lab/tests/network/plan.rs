@@ -209,6 +209,7 @@ impl Options {
             stay_registered: self.stay_registered,
             subscribe: self.subscribe,
             refresh_subscription: None,
+            answering: ue::core::Answering::default(),
         }
     }
 

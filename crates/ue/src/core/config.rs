@@ -7,6 +7,8 @@ use aka::{Impi, Impu};
 use sec_agree::{Algorithms, ClientPorts, Port, Spi};
 use sip::Timers;
 
+use super::Answering;
+
 /// What a UE is told to be.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -41,6 +43,8 @@ pub struct Config {
     /// Refreshes that subscription this often, however long it lasts: traffic in both directions for whoever wants to
     /// see what becomes of it.
     pub refresh_subscription: Option<Duration>,
+    /// What it does when others ask it.
+    pub answering: Answering,
 }
 
 /// Which transport requests leave by.

@@ -1,9 +1,9 @@
 //! What arrives: whether it came the way it must, and what it belongs to.
 
-use sip::{Draft, Flow, Instant, Message, Method, Name, Received};
+use sip::{ClientId, Draft, Flow, Instant, Message, Method, Received, ServerId};
 
 use super::Ue;
-use super::subscription::FollowUp;
+use super::asked::{Asked, Verdict};
 
 impl Ue {
     pub(super) fn received(&mut self, now: Instant, flow: Flow, message: Message) {
@@ -14,26 +14,29 @@ impl Ue {
         }
     }
 
-    /// A request of the network: the reg event package speaks with NOTIFY; requests between users are not served yet
-    /// and answered so that nobody repeats them.
     fn request_in(&mut self, now: Instant, flow: Flow, message: Message) {
         //= TS 33.203 7.4.1a: what does not come over a set in force is discarded
         let Some(reply) = self.sets.reply_flow(&flow) else { return };
         self.heard(now, &flow);
-        let (id, request) = match self.transactions.receive(now, flow, self.config.timers, message) {
-            Received::Request { id, request } | Received::Cancel { id, request, .. } => (id, request),
-            _ => return,
-        };
-        let ((status, reason), follow_up) = match request.method() {
-            Method::Notify => self.notified(now, &request),
-            Method::Cancel => ((481, "Call/Transaction Does Not Exist"), FollowUp::Nothing),
-            _ => ((405, "Method Not Allowed"), FollowUp::Nothing),
-        };
-        let mut draft = Draft::reply(&request, status, reason, Some("ue"));
-        if status == 405 {
-            draft.push(Name::Allow, "NOTIFY");
+        match self.transactions.receive(now, flow, self.config.timers, message) {
+            Received::Request { id, request } => {
+                self.transactions.reply_over(id, reply);
+                if request.method() == Method::Notify {
+                    return self.notify_in(now, id, reply, &request);
+                }
+                self.asked(now, Asked { id, flow, request });
+            }
+            Received::Cancel { id, request, .. } => {
+                self.answer(now, &Asked { id, flow, request }, &Verdict::no_dialog(), None);
+            }
+            _ => {}
         }
-        let response = draft.finish();
+    }
+
+    /// The reg event package speaks.
+    fn notify_in(&mut self, now: Instant, id: ServerId, reply: Flow, request: &Message) {
+        let ((status, reason), follow_up) = self.notified(now, request);
+        let response = Draft::reply(request, status, reason, Some("ue")).finish();
         self.transactions.respond_on(now, id, reply, response);
         self.follow_up(now, follow_up);
     }
@@ -54,10 +57,12 @@ impl Ue {
             subscription.call_id() == message.call_id()
                 && subscription.may_be_answered(&self.config, &self.sets, &flow)
         });
-        if !for_attempt && !for_subscription {
+        // Between users an answer may come over any set in force: it may be older than the current one.
+        let over_set = self.sets.reply_flow(&flow).is_some();
+        if !for_attempt && !for_subscription && (!over_set || self.is_of_registration(message.call_id())) {
             return;
         }
-        if self.sets.reply_flow(&flow).is_some() {
+        if over_set {
             self.heard(now, &flow);
         }
         let timers = self.config.timers;
@@ -81,6 +86,18 @@ impl Ue {
                 200.. => self.answered(now, status, &response),
                 _ => {}
             }
+        } else {
+            self.user_answered(now, id, status, &response);
         }
+    }
+
+    /// Whether this names our REGISTER or our own subscription: their answers come one way only.
+    fn is_of_registration(&self, call_id: &str) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| *attempt.call_id == *call_id)
+            || self.subscription.as_ref().is_some_and(|subscription| subscription.call_id() == call_id)
+    }
+
+    fn user_answered(&mut self, _now: Instant, id: ClientId, status: u16, response: &Message) {
+        self.page_answered(id, status, response);
     }
 }

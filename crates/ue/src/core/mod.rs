@@ -1,13 +1,20 @@
 //! The state machine of one UE.
 
 mod answer;
+mod answering;
+mod asked;
 mod challenge;
+mod command;
 mod config;
 mod fault;
 mod incoming;
 mod nat;
+mod news;
+mod outside;
+mod page;
 mod recovery;
 mod report;
+mod report_users;
 mod request;
 mod sets;
 mod step;
@@ -26,27 +33,17 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use sec_agree::{Associations, SaSet, SecurityClient, SpiPool};
 use sip::{ClientId, Flow, Instant, Message, Transactions, Transmit};
 
+pub use self::answering::{Answering, CallAnswer};
+pub use self::command::{Body, Call, CallId, Command, Identity, Request, RequestId};
 pub use self::config::{Config, TransportChoice};
 pub use self::fault::{Fault, UnknownFault};
+pub use self::news::{Answer, CallStep, EndedBy, Headers, ReceivedRequest};
+use self::page::Pages;
 use self::recovery::Recovery;
 pub use self::sets::SetId;
 use self::sets::{Sets, Via};
 pub use self::step::{Failure, Notice, Registration, Step};
 use self::subscription::Subscription;
-
-/// What a UE is told to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// Over the current set where there is one, else unprotected.
-    Register,
-    Deregister,
-    /// The UE has this address now: every set ends, and it registers anew from there.
-    Move {
-        address: IpAddr,
-    },
-    /// As `Register`, with one thing done wrong on purpose.
-    Misbehave(Fault),
-}
 
 #[derive(Debug)]
 pub enum Input {
@@ -161,6 +158,7 @@ pub struct Ue {
     /// When to register by itself.
     refresh: Option<Instant>,
     recovery: Recovery,
+    pages: Pages,
     outputs: VecDeque<Output>,
 }
 
@@ -181,6 +179,7 @@ impl Ue {
             doubtful: false,
             refresh: None,
             recovery: Recovery::default(),
+            pages: Pages::default(),
             outputs: VecDeque::new(),
             config,
         }
@@ -277,8 +276,25 @@ impl Ue {
     }
 
     fn start(&mut self, now: Instant, command: Command) {
-        if let Command::Move { address } = command {
-            return self.moved(now, address);
+        match command {
+            Command::Move { address } => return self.moved(now, address),
+            Command::Request(request) => return self.ask(now, &request),
+            Command::Answer(answering) => {
+                self.config.answering = *answering;
+                return;
+            }
+            Command::Call(_) => {
+                let step = CallStep::Failed(Failure::NotNow("this UE does not call yet"));
+                return self.step(Step::Call { call: CallId(0), step });
+            }
+            Command::HangUp { call }
+            | Command::Cancel { call }
+            | Command::Reinvite { call }
+            | Command::Update { call }
+            | Command::Inform { call, .. } => {
+                return self.step(Step::Call { call, step: CallStep::Failed(Failure::NoSuchCall) });
+            }
+            _ => {}
         }
         if self.attempt.is_some() {
             return self.step(Step::Failed(Failure::Busy));
@@ -331,6 +347,9 @@ impl Ue {
                 sip::Event::ClientTransportError(id) => (id, true),
                 _ => continue,
             };
+            if self.page_failed(now, id, failed) {
+                continue;
+            }
             let patience = self.config.timers.t1 * 64;
             let unreachable = Failure::Unreachable { p_cscf: self.config.p_cscf };
             if let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.client == Some(id)) {
@@ -353,6 +372,7 @@ impl Ue {
             self.outputs.push_back(Output::RemoveSas { associations });
         }
         self.transactions = Transactions::new(TRANSACTIONS);
+        self.drop_pages();
         self.registration = None;
         self.last_authorization = None;
         self.subscription = None;

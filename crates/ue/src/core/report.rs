@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use sip::reginfo::ContactEvent;
 
+use super::report_users::with_answer;
 use super::{Notice, Step};
 
 impl fmt::Display for Step {
@@ -25,6 +26,13 @@ impl fmt::Display for Step {
             Self::Notified(notice) => write!(f, "notified: {notice}"),
             Self::Lapsed => f.write_str("the registration has run out"),
             Self::Retrying { after } => write!(f, "registers again in {} s", after.as_secs()),
+            Self::Sent { request, method } => write!(f, "request {request}: sent {method}"),
+            Self::Answered { request, method, answer } => {
+                write!(f, "request {request}: {method} answered with {answer}")
+            }
+            Self::NotSent { request, failure } => write!(f, "request {request}: not sent: {failure}"),
+            Self::Received(request) => request.fmt(f),
+            Self::Call { call, step } => write!(f, "call {call}: {step}"),
         }
     }
 }
@@ -90,6 +98,22 @@ impl Step {
             }),
             Self::Lapsed => json!({ "step": "lapsed" }),
             Self::Retrying { after } => json!({ "step": "retrying", "after": after.as_secs() }),
+            Self::Sent { request, method } => json!({
+                "step": "sent",
+                "request": request.0,
+                "method": method.as_str(),
+            }),
+            Self::Answered { request, method, answer } => with_answer(
+                json!({ "step": "answered", "request": request.0, "method": method.as_str() }),
+                answer,
+            ),
+            Self::NotSent { request, failure } => json!({
+                "step": "not-sent",
+                "request": request.0,
+                "reason": failure.to_string(),
+            }),
+            Self::Received(request) => request.to_json(),
+            Self::Call { call, step } => step.to_json(*call),
         }
     }
 }

@@ -6,7 +6,7 @@ use rand_chacha::rand_core::Rng;
 use sec_agree::{SecurityClient, SecurityVerify};
 use sip::routing::branch;
 use sip::text::quote;
-use sip::{ClientId, Draft, Instant, Message, Method, Name, Transport};
+use sip::{ClientId, Draft, Flow, Instant, Message, Method, Name, Transport};
 
 use super::sets::Via;
 use super::{Attempt, Command, Failure, Fault, TransportChoice, Ue};
@@ -21,8 +21,8 @@ impl Ue {
         let current = self.sets.current().filter(|_| self.registration.is_some());
         //= TS 33.203 7.4.1a: a UE whose protected requests stay unanswered registers unprotected
         let current = current.filter(|_| !self.recovery.sets_are_lost() || command == Command::Deregister);
-        let fault = match command {
-            Command::Misbehave(fault) => Some(fault),
+        let fault = match &command {
+            Command::Misbehave(fault) => Some(*fault),
             _ => None,
         };
         let current = current.filter(|_| fault != Some(Fault::Uncover));
@@ -159,8 +159,30 @@ impl Ue {
         &mut self,
         now: Instant,
         via: Via,
-        mut draft: Draft<'_>,
+        draft: Draft<'_>,
     ) -> Option<(ClientId, Message)> {
+        self.send_request_by(now, via, draft, self.config.transport)
+    }
+
+    pub(super) fn send_request_by(
+        &mut self,
+        now: Instant,
+        via: Via,
+        draft: Draft<'_>,
+        choice: TransportChoice,
+    ) -> Option<(ClientId, Message)> {
+        let (flow, message) = self.frame(via, draft, choice)?;
+        let client = self.transactions.request(now, flow, self.config.timers, message.clone()).ok()?;
+        Some((client, message))
+    }
+
+    /// The request with our Via on top, and the way it takes.
+    pub(super) fn frame(
+        &mut self,
+        via: Via,
+        mut draft: Draft<'_>,
+        choice: TransportChoice,
+    ) -> Option<(Flow, Message)> {
         let branch = branch(self.rng.next_u64(), self.rng.next_u64());
         //= TS 24.229 5.1.1.4: over a set the Via names the protected server port
         let (port, rport) = match via {
@@ -170,7 +192,6 @@ impl Ue {
         let sent_by = SocketAddr::new(self.address_over(via), port);
         let line =
             |transport: Transport| format!("SIP/2.0/{} {sent_by};branch={branch}{rport}", transport.as_str());
-        let choice = self.config.transport;
         let mut transport = if choice == TransportChoice::Tcp { Transport::Tcp } else { Transport::Udp };
         draft.push_front(Name::Via, line(transport));
         let mut message = draft.finish();
@@ -179,8 +200,6 @@ impl Ue {
             draft.set(Name::Via, line(transport));
             message = draft.finish();
         }
-        let flow = via.flow(&self.config, &self.sets, transport)?;
-        let client = self.transactions.request(now, flow, self.config.timers, message.clone()).ok()?;
-        Some((client, message))
+        Some((via.flow(&self.config, &self.sets, transport)?, message))
     }
 }

@@ -4,8 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use sec_agree::{Associations, SecAgreeError};
+use sip::Method;
 use sip::reginfo::ContactEvent;
 use thiserror::Error;
+
+use super::{Answer, CallId, CallStep, ReceivedRequest, RequestId};
 
 /// What has happened; the last step of a command is one that [`Step::ends`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +37,39 @@ pub enum Step {
     Retrying {
         after: Duration,
     },
+    /// A request outside of calls has left.
+    Sent {
+        request: RequestId,
+        method: Method<'static>,
+    },
+    /// What came of it.
+    Answered {
+        request: RequestId,
+        method: Method<'static>,
+        answer: Box<Answer>,
+    },
+    /// It could not leave.
+    NotSent {
+        request: RequestId,
+        failure: Failure,
+    },
+    /// Somebody has sent us a request.
+    Received(Box<ReceivedRequest>),
+    Call {
+        call: CallId,
+        step: CallStep,
+    },
 }
 
 impl Step {
     /// Whether the command that led here is done.
     pub fn ends(&self) -> bool {
-        matches!(self, Self::Registered(_) | Self::Deregistered | Self::Failed(_))
+        match self {
+            Self::Registered(_) | Self::Deregistered | Self::Failed(_) => true,
+            Self::Answered { .. } | Self::NotSent { .. } => true,
+            Self::Call { step, .. } => step.ends(),
+            _ => false,
+        }
     }
 }
 
@@ -101,6 +131,12 @@ pub enum Failure {
     NotRegistered,
     #[error("another command is under way")]
     Busy,
+    #[error("too many requests or calls of this UE are under way")]
+    TooMany,
+    #[error("there is no such call")]
+    NoSuchCall,
+    #[error("the call is not where this can be done: {0}")]
+    NotNow(&'static str),
     #[error("the UE has moved to another address")]
     Moved,
     #[error("the UE cannot live at its new address: {cause}")]

@@ -179,7 +179,7 @@ impl Ue {
 
     /// The default public identity, as the network said.
     //= TS 24.229 5.1.1.2: the first entry of P-Associated-URI is the default public identity
-    fn identity(&self) -> String {
+    pub(super) fn identity(&self) -> String {
         let first = self.registration.as_ref().and_then(|registration| registration.associated_uris.first());
         first.map_or(self.config.impu.as_str(), |uri| uri).to_owned()
     }

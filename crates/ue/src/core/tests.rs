@@ -5,6 +5,7 @@ mod fault;
 mod nat;
 mod notify;
 mod overtaking;
+mod page;
 mod registration;
 mod retry;
 
@@ -72,6 +73,7 @@ fn config() -> Config {
         stay_registered: false,
         subscribe: false,
         refresh_subscription: None,
+        answering: Answering::default(),
     }
 }
 

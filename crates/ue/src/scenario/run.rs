@@ -9,7 +9,7 @@ use super::{Action, Deed, Outcome, Scenario};
 use crate::core::{Command, Fault, Notice, Step};
 
 /// What the player does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     Command(Command),
     /// Nothing until the UE tells something, or this time has come.

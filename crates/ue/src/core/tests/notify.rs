@@ -378,19 +378,3 @@ fn reg_12_a_notify_over_tcp_is_answered_on_its_connection() {
         assert_eq!((back, answer.status()), (flow, Some(200)));
     }
 }
-
-#[test]
-fn other_requests_are_not_served_and_those_outside_a_set_not_heard() {
-    let (mut bench, _) = subscribed(subscribing(), true);
-    let mut draft = Draft::request(Method::Message, "sip:alice@10.9.0.2:7100");
-    draft
-        .push(Name::Via, "SIP/2.0/UDP 10.9.0.1:6100;branch=z9hG4bKm")
-        .push(Name::From, "<sip:bob@ims.example>;tag=b")
-        .push(Name::To, "<sip:alice@ims.example>")
-        .push(Name::CallId, "m")
-        .push(Name::CSeq, "1 MESSAGE");
-    let message = draft.finish();
-    let clear = Flow::udp("10.9.0.2:7100".parse().unwrap(), "10.9.0.1:5060".parse().unwrap());
-    assert!(bench.receive(clear, message.clone()).sent.is_empty());
-    assert_eq!(bench.notified(&message).0, 405);
-}
