@@ -9,6 +9,7 @@ mod reg;
 mod report;
 mod sets;
 mod setup;
+mod spec_t;
 mod stand;
 mod sub;
 
@@ -30,6 +31,7 @@ use node::logging::LogOptions;
 ///   akasec lab --ues 10
 ///   akasec reg list --socket /run/akasec/scscf.sock
 ///   akasec sub list --socket /run/akasec/hss.sock
+///   akasec spec-t icscf.toml
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment, arg_required_else_help = true)]
 struct Arguments {
@@ -69,6 +71,15 @@ enum Command {
     /// Exit status: 0 done, 1 refused, 2 wrong usage, 3 no HSS answered.
     #[command(verbatim_doc_comment)]
     Sub(sub::Options),
+    /// Declare the trust domain of an operator: the eight points of SPEC(T) with the method chosen for each.
+    ///
+    /// Examples:
+    ///   akasec spec-t icscf.toml
+    ///   akasec spec-t icscf.toml --pcscf pcscf.toml --scscf scscf.toml --json
+    ///
+    /// Exit status: 0 it stands, 1 these files cannot make a trust domain, 2 wrong usage.
+    #[command(verbatim_doc_comment)]
+    SpecT(spec_t::Options),
     /// Say whether this kernel can serve, and with which algorithms.
     Probe,
     /// Register many UEs over ESP and measure each two hundred of them.
@@ -100,6 +111,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         Command::Reg(options) => return reg::run(options),
         Command::Sub(options) => return sub::run(options),
+        Command::SpecT(options) => return spec_t::run(options),
         _ => {}
     }
     // While there is one thread.
@@ -119,9 +131,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             ))?;
             Ok(ExitCode::SUCCESS)
         }
-        // Done above: it needs no rights.
+        // Done above: they need no rights.
         Command::Reg(options) => reg::run(&options),
         Command::Sub(options) => sub::run(&options),
+        Command::SpecT(options) => spec_t::run(&options),
         Command::BenchLoad(options) => load::run(&options),
         Command::BenchSets(options) => sets::run(&options),
         Command::WithNamespaces { program, arguments } => {

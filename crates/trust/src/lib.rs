@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod border;
+pub mod declaration;
 mod dialogs;
 mod domain;
 pub mod identity;
