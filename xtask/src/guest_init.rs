@@ -13,7 +13,7 @@ use crate::guest::{GuestJob, own_path, quoted, write_script};
 use crate::kernel_modules;
 
 /// The rest (ciphers, authenc, seqiv, drbg) the kernel asks for itself through the loader.
-const MODULES: [&str; 6] = ["xfrm_user", "esp4", "esp6", "veth", "dummy", "af_packet"];
+const MODULES: [&str; 7] = ["xfrm_user", "esp4", "esp6", "veth", "bridge", "dummy", "af_packet"];
 
 pub fn run(job: &Path) -> Result<ExitCode> {
     anyhow::ensure!(

@@ -166,7 +166,9 @@ fn arguments(filter: Option<&str>) -> Vec<String> {
 }
 
 fn environment() -> Vec<(String, String)> {
-    vec![("RUST_BACKTRACE".to_owned(), "1".to_owned())]
+    // Captures of failed tests outlive the guest, whose temporary folder does not.
+    let captures = cargo::target().join("captures").display().to_string();
+    vec![("RUST_BACKTRACE".to_owned(), "1".to_owned()), ("AKASEC_CAPTURES".to_owned(), captures)]
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use zeroize::Zeroizing;
 
-use crate::plan;
+use crate::operator::Operator;
 
 /// K and OPc of the n-th card; the same seed makes the same cards.
 fn keys(seed: u64, n: u16) -> (Zeroizing<[u8; 16]>, Zeroizing<[u8; 16]>) {
@@ -24,25 +24,25 @@ fn algorithm(seed: u64, n: u16) -> Algorithm {
 }
 
 /// The card in the n-th UE.
-pub(crate) fn card(seed: u64, n: u16) -> Isim {
-    Isim::new(algorithm(seed, n), SqnArray::new())
+pub(crate) fn card(operator: Operator, seed: u64, n: u16) -> Isim {
+    Isim::new(algorithm(operator.seed(seed), n), SqnArray::new())
 }
 
 /// What the n-th card makes of a challenge: for tests that compare the kernel's keys with the standard's.
-pub(crate) fn vector(seed: u64, n: u16, rand: Rand) -> AuthVector {
+pub(crate) fn vector(operator: Operator, seed: u64, n: u16, rand: Rand) -> AuthVector {
     // CK and IK do not depend on SQN and AMF.
-    algorithm(seed, n).vector(rand, Sqn::from_bytes([0; 6]), Amf::from_bytes([0; 2]))
+    algorithm(operator.seed(seed), n).vector(rand, Sqn::from_bytes([0; 6]), Amf::from_bytes([0; 2]))
 }
 
-/// An HSS that knows the first `count` cards.
-pub(crate) fn hss(seed: u64, count: u16) -> Result<Hss<MemoryStore>> {
+/// An operator's HSS, which knows the first `count` cards.
+pub(crate) fn hss(operator: Operator, seed: u64, count: u16) -> Result<Hss<MemoryStore>> {
     let mut csv = Zeroizing::new(String::from("impi,k,opc,amf,sqn,impus\n"));
     for n in 0..count {
-        let (k, opc) = keys(seed, n);
+        let (k, opc) = keys(operator.seed(seed), n);
         let hex = |key: &[u8; 16]| {
             Zeroizing::new(key.iter().map(|octet| format!("{octet:02x}")).collect::<String>())
         };
-        let (impi, impu, tel) = (plan::impi(n), plan::impu(n), plan::tel(n));
+        let (impi, impu, tel) = (operator.impi(n), operator.impu(n), operator.tel(n));
         csv.push_str(&format!("{impi},{},{},0000,000000000000,{impu} {tel}\n", *hex(&k), *hex(&opc)));
     }
     let imported = hss::csv::parse(csv.as_bytes());

@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 use cx::{Link, Local, LocalPeers, Origin, PeerLink, Reply, Request, Server};
 use node::wire;
 
-use crate::plan;
-
 /// A link of one CSCF. The HSS answers in the caller's thread, so its time is counted here and taken off there.
 pub(crate) struct MeteredLink {
     caller: &'static str,
@@ -21,8 +19,8 @@ pub(crate) struct MeteredLink {
 pub(crate) const S_CSCF: &str = "S-CSCF";
 
 /// The HSS's way to the S-CSCF.
-pub(crate) fn to_scscf(server: Arc<dyn Server>) -> Arc<dyn PeerLink> {
-    let peers = LocalPeers::new(Origin { host: "hss".into(), realm: plan::HOME_DOMAIN.into() });
+pub(crate) fn to_scscf(domain: &str, server: Arc<dyn Server>) -> Arc<dyn PeerLink> {
+    let peers = LocalPeers::new(Origin { host: "hss".into(), realm: domain.into() });
     peers.add(&S_CSCF.to_ascii_lowercase(), server);
     Arc::new(peers)
 }
@@ -31,9 +29,9 @@ pub(crate) fn to_scscf(server: Arc<dyn Server>) -> Arc<dyn PeerLink> {
 const SAMPLE: u64 = 15;
 
 impl MeteredLink {
-    pub(crate) fn new(caller: &'static str, server: Arc<dyn Server>) -> (Self, Spent) {
+    pub(crate) fn new(caller: &'static str, domain: &str, server: Arc<dyn Server>) -> (Self, Spent) {
         let spent = Arc::<AtomicU64>::default();
-        let origin = Origin { host: caller.to_ascii_lowercase(), realm: plan::HOME_DOMAIN.into() };
+        let origin = Origin { host: caller.to_ascii_lowercase(), realm: domain.into() };
         let link = Local::new(origin, server);
         (Self { caller, link, calls: AtomicU64::new(0), spent: Arc::clone(&spent) }, Spent(spent))
     }

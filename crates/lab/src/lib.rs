@@ -9,21 +9,33 @@
 #![forbid(unsafe_code)]
 
 mod cards;
+mod cscfs;
 mod cx_link;
 mod lab;
 pub mod ladder;
 mod links;
+mod listener;
 mod namespace;
 mod nat;
 mod network;
 pub mod observer;
+mod operator;
+mod operators;
 mod packet;
+mod pcapng;
 pub mod plan;
 pub mod privileges;
+mod recorder;
+mod recording;
 mod role;
 mod tap;
+mod ues;
 
-pub use lab::{Cpu, Finished, Lab, Options};
+pub use lab::{Cpu, Lab, Options};
 pub use namespace::Namespace;
 pub use network::Network;
+pub use operator::Operator;
+pub use operators::{Link, Operators};
+pub use recording::{Captured, Recording};
 pub use tap::{Traffic, Wire};
+pub use ues::Finished;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use anyhow::{Context, Result};
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_route::route::{RouteScope, RouteType};
-use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use crate::namespace::Namespace;
 
@@ -37,6 +37,21 @@ pub(crate) fn address(namespace: &Namespace, link: &'static str, addresses: &[Pr
         for (address, length) in addresses {
             let added = handle.address().add(index, *address, *length).execute().await;
             added.with_context(|| format!("give {link} the address {address}/{length}"))?;
+        }
+        Ok(())
+    })
+}
+
+/// Makes a switch of links that are there, and sets them up.
+pub(crate) fn switch(namespace: &Namespace, name: &'static str, ports: &[&'static str]) -> Result<()> {
+    with_handle(namespace, async move |handle| {
+        let made = handle.link().add(LinkBridge::new(name).build()).execute().await;
+        made.with_context(|| format!("make the switch {name}"))?;
+        let index = if_nametoindex(name).with_context(|| format!("find link {name}"))?;
+        for port in ports {
+            let joined = LinkUnspec::new_with_name(port).controller(index).up().build();
+            let joined = handle.link().set(joined).execute().await;
+            joined.with_context(|| format!("join {port} to the switch {name}"))?;
         }
         Ok(())
     })

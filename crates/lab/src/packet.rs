@@ -25,14 +25,43 @@ pub(crate) enum Content<'a> {
 }
 
 const ETHERNET_BYTES: usize = 14;
-const ESP: u8 = 50;
-const UDP: u8 = 17;
-const TCP: u8 = 6;
+pub(crate) const ESP: u8 = 50;
+pub(crate) const UDP: u8 = 17;
+pub(crate) const TCP: u8 = 6;
 /// Of ESP inside UDP.
 const ENCAPSULATION_PORT: [u8; 2] = 4500_u16.to_be_bytes();
 
+/// What an IP packet carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ip<'a> {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) protocol: u8,
+    pub(crate) fragment: Option<Fragment>,
+    pub(crate) payload: &'a [u8],
+}
+
+/// Which piece of a packet this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fragment {
+    pub(crate) id: u32,
+    /// In octets.
+    pub(crate) offset: usize,
+    pub(crate) more: bool,
+}
+
 /// `None` for what is not IP, or is cut.
 pub(crate) fn of_frame(frame: &[u8]) -> Option<Packet<'_>> {
+    let ip = ip(frame)?;
+    // A later fragment has no header of the next layer; of ESP it is ESP all the same.
+    let is_later = ip.fragment.is_some_and(|fragment| fragment.offset != 0);
+    let content =
+        if is_later && ip.protocol != ESP { Content::Payload } else { content(ip.protocol, ip.payload) };
+    Some(Packet { source: ip.source, destination: ip.destination, content })
+}
+
+/// `None` for what is not IP, or is cut.
+pub(crate) fn ip(frame: &[u8]) -> Option<Ip<'_>> {
     let packet = frame.get(ETHERNET_BYTES..)?;
     match frame.get(12..ETHERNET_BYTES)? {
         [0x08, 0x00] => ipv4(packet),
@@ -41,32 +70,36 @@ pub(crate) fn of_frame(frame: &[u8]) -> Option<Packet<'_>> {
     }
 }
 
-fn ipv4(packet: &[u8]) -> Option<Packet<'_>> {
+fn ipv4(packet: &[u8]) -> Option<Ip<'_>> {
     let header = usize::from(packet.first()? & 0x0f) * 4;
-    let length = usize::from(u16::from_be_bytes(packet.get(2..4)?.try_into().ok()?));
+    let number = |at: usize| Some(u16::from_be_bytes(packet.get(at..at + 2)?.try_into().ok()?));
     let address = |at: usize| Some(Ipv4Addr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
-    let fragment = u16::from_be_bytes(packet.get(6..8)?.try_into().ok()?) & 0x1fff;
-    let payload = packet.get(header..length)?;
-    let protocol = *packet.get(9)?;
-    // A later fragment has no header of the next layer; of ESP it is ESP all the same.
-    let content =
-        if fragment != 0 && protocol != ESP { Content::Payload } else { content(protocol, payload) };
-    Some(Packet { source: address(12)?.into(), destination: address(16)?.into(), content })
+    let (id, place) = (number(4)?, number(6)?);
+    let (offset, more) = (usize::from(place & 0x1fff) * 8, place & 0x2000 != 0);
+    let fragment = (offset != 0 || more).then_some(Fragment { id: id.into(), offset, more });
+    Some(Ip {
+        source: address(12)?.into(),
+        destination: address(16)?.into(),
+        protocol: *packet.get(9)?,
+        fragment,
+        payload: packet.get(header..usize::from(number(2)?))?,
+    })
 }
 
-fn ipv6(packet: &[u8]) -> Option<Packet<'_>> {
+fn ipv6(packet: &[u8]) -> Option<Ip<'_>> {
     let length = usize::from(u16::from_be_bytes(packet.get(4..6)?.try_into().ok()?));
     let address = |at: usize| Some(Ipv6Addr::from(<[u8; 16]>::try_from(packet.get(at..at + 16)?).ok()?));
     let mut payload = packet.get(40..40 + length)?;
     let mut protocol = *packet.get(6)?;
-    let mut first = true;
+    let mut fragment = None;
     if protocol == 44 {
-        first = u16::from_be_bytes(payload.get(2..4)?.try_into().ok()?) & 0xfff8 == 0;
+        let place = u16::from_be_bytes(payload.get(2..4)?.try_into().ok()?);
+        let id = u32::from_be_bytes(payload.get(4..8)?.try_into().ok()?);
+        fragment = Some(Fragment { id, offset: usize::from(place & 0xfff8), more: place & 1 != 0 });
         protocol = *payload.first()?;
         payload = payload.get(8..)?;
     }
-    let content = if first || protocol == ESP { content(protocol, payload) } else { Content::Payload };
-    Some(Packet { source: address(8)?.into(), destination: address(24)?.into(), content })
+    Some(Ip { source: address(8)?.into(), destination: address(24)?.into(), protocol, fragment, payload })
 }
 
 fn content(protocol: u8, payload: &[u8]) -> Content<'_> {
