@@ -48,4 +48,6 @@ pub enum SecAgreeError {
     BadEncapsulation,
     #[error("an SPI is used twice within one set of security associations")]
     SpiCollision,
+    #[error("a key has not the length that {algorithms} wants")]
+    KeyLength { algorithms: crate::Algorithms },
 }

@@ -5,7 +5,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::{Alg, Algorithms, Ealg};
+use crate::{Alg, Algorithms, Ealg, SecAgreeError};
 
 /// Key bytes that wipe themselves and never print.
 pub struct Secret(Zeroizing<Vec<u8>>);
@@ -54,6 +54,31 @@ impl EspKeys {
             Ealg::AesGcm => joined(ck.as_bytes(), &derive_salt(0x59, b"AES_GCM_SALT", ck, ik)),
         };
         Self { integrity: Secret::new(integrity), confidentiality: Secret::new(confidentiality) }
+    }
+
+    /// Keys that an operator has written down, for associations that nothing negotiates.
+    pub fn manual(
+        algorithms: Algorithms,
+        integrity: &[u8],
+        confidentiality: &[u8],
+    ) -> Result<Self, SecAgreeError> {
+        let fits = |key: &[u8], lengths: &[usize]| lengths.contains(&key.len());
+        let integrity_fits = match algorithms.alg() {
+            Alg::HmacMd5_96 => fits(integrity, &[16]),
+            Alg::HmacSha1_96 | Alg::AesGmac => fits(integrity, &[20]),
+            Alg::Null => integrity.is_empty(),
+        };
+        let confidentiality_fits = match algorithms.ealg() {
+            Ealg::Null => confidentiality.is_empty(),
+            Ealg::AesCbc => fits(confidentiality, &[16, 24, 32]),
+            Ealg::DesEde3Cbc => fits(confidentiality, &[24]),
+            Ealg::AesGcm => fits(confidentiality, &[20, 28, 36]),
+        };
+        if !(integrity_fits && confidentiality_fits) {
+            return Err(SecAgreeError::KeyLength { algorithms });
+        }
+        let secret = |key: &[u8]| Secret::new(key.to_vec());
+        Ok(Self { integrity: secret(integrity), confidentiality: secret(confidentiality) })
     }
 
     /// Keys of the right lengths that protect nothing. The kernel asks for keys when only lifetimes of a state
@@ -139,6 +164,23 @@ mod tests {
             let (real, filler) = (EspKeys::expand(algorithms, &ck, &ik), EspKeys::placeholder(algorithms));
             assert_eq!(real.integrity.as_bytes().len(), filler.integrity.as_bytes().len());
             assert_eq!(real.confidentiality.as_bytes().len(), filler.confidentiality.as_bytes().len());
+        }
+    }
+
+    #[test]
+    fn manual_keys_have_the_lengths_that_their_algorithms_take() {
+        for algorithms in Algorithms::ALL {
+            let model = EspKeys::placeholder(algorithms);
+            let (integrity, cipher) = (model.integrity.as_bytes(), model.confidentiality.as_bytes());
+            let keys = EspKeys::manual(algorithms, integrity, cipher).unwrap();
+            assert_eq!((keys.integrity.as_bytes(), keys.confidentiality.as_bytes()), (integrity, cipher));
+            let longer = |key: &[u8]| [key, &[0]].concat();
+            for (integrity, cipher) in
+                [(longer(integrity), cipher.to_vec()), (integrity.to_vec(), longer(cipher))]
+            {
+                let refused = EspKeys::manual(algorithms, &integrity, &cipher).map(drop);
+                assert_eq!(refused, Err(SecAgreeError::KeyLength { algorithms }));
+            }
         }
     }
 

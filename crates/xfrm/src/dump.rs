@@ -9,7 +9,7 @@ use netlink_packet_xfrm::{
 use zeroize::Zeroizing;
 
 use crate::socket::{XfrmSocket, split_attribute};
-use crate::{MARK, XfrmError, selector};
+use crate::{XfrmError, selector};
 
 /// One of our states as the kernel holds it.
 #[derive(Debug)]
@@ -72,12 +72,13 @@ pub(crate) fn spis(socket: &mut XfrmSocket, destination: IpAddr) -> Result<Vec<u
     Ok(spis)
 }
 
-pub(crate) fn states(socket: &mut XfrmSocket) -> Result<Vec<KernelState>, XfrmError> {
+/// The states whose selector has this mark.
+pub(crate) fn states(socket: &mut XfrmSocket, mark: u32) -> Result<Vec<KernelState>, XfrmError> {
     let mut states = Vec::new();
     let mut malformed = false;
     socket.dump(&XfrmMessage::GetDumpSa(GetDumpMessage { nlas: Vec::new() }), |payload| {
         match UserSaInfo::parse(payload) {
-            Ok(info) if info.selector.user == MARK => states.push(of_info(&info, payload)),
+            Ok(info) if info.selector.user == mark => states.push(of_info(&info, payload)),
             Ok(_) => {}
             Err(_) => malformed = true,
         }

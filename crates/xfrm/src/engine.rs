@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use sec_agree::{Association, Associations, EspKeys, SaSet};
 
 use crate::socket::{Answer, XfrmSocket};
-use crate::{Extend, KernelState, Lifetime, Operation, Protection, XfrmError, dump, state, tunnel};
+use crate::{Extend, KernelState, Lifetime, MARK, Operation, Protection, XfrmError, dump, state, tunnel};
 
 /// A set to install and how long the kernel may keep it.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ impl Engine {
         self.policies(Operation::DeletePolicy, protection.delete_messages())
     }
 
-    fn policies(
+    pub(crate) fn policies(
         &mut self,
         operation: Operation,
         messages: Vec<(SocketAddr, XfrmMessage)>,
@@ -218,7 +218,7 @@ impl Engine {
 
     /// Our states in the kernel, without their keys.
     pub fn states(&mut self) -> Result<Vec<KernelState>, XfrmError> {
-        dump::states(&mut self.socket)
+        dump::states(&mut self.socket, MARK)
     }
 }
 
@@ -226,7 +226,7 @@ fn refused(answer: &Option<Answer>) -> bool {
     matches!(answer, Some(Err(_)))
 }
 
-fn gone(answer: &Answer) -> bool {
+pub(crate) fn gone(answer: &Answer) -> bool {
     matches!(answer, Ok(()) | Err((Errno::ESRCH, _)))
 }
 

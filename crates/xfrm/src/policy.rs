@@ -2,8 +2,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_xfrm::policy::{DelGetMessage, ModifyMessage};
 use netlink_packet_xfrm::{
-    Id, UserPolicyId, UserPolicyInfo, UserTemplate, XFRM_MODE_TRANSPORT, XFRM_POLICY_ALLOW, XFRM_POLICY_IN,
-    XFRM_POLICY_OUT, XfrmAttrs, XfrmMessage,
+    Id, LifetimeConfig, Selector, UserPolicyId, UserPolicyInfo, UserTemplate, XFRM_MODE_TRANSPORT,
+    XFRM_POLICY_ALLOW, XFRM_POLICY_IN, XFRM_POLICY_OUT, XfrmAttrs, XfrmMessage,
 };
 use sec_agree::{ClientPorts, Port};
 
@@ -44,28 +44,11 @@ impl Protection {
     pub(crate) fn add_messages(&self) -> Vec<(SocketAddr, XfrmMessage)> {
         self.selectors()
             .map(|(direction, port, mask)| {
-                let info = UserPolicyInfo {
-                    selector: selector::of_local_port(direction, self.local, self.prefix, port, mask),
-                    priority: PRIORITY,
-                    direction: direction_code(direction),
-                    action: XFRM_POLICY_ALLOW,
-                    ..UserPolicyInfo::default()
-                };
-                let template = UserTemplate {
-                    id: Id { proto: netlink_packet_xfrm::IPPROTO_ESP, ..Id::default() },
-                    family: selector::family(self.local),
-                    mode: XFRM_MODE_TRANSPORT,
-                    aalgos: u32::MAX,
-                    ealgos: u32::MAX,
-                    calgos: u32::MAX,
-                    ..UserTemplate::default()
-                };
-                let nlas = vec![XfrmAttrs::Template(vec![template])];
-                // An update creates what is not there and replaces what a dead run of ours left.
-                (
-                    SocketAddr::new(self.local, port),
-                    XfrmMessage::UpdatePolicy(ModifyMessage { user_policy_info: info, nlas }),
-                )
+                let selector = selector::of_local_port(direction, self.local, self.prefix, port, mask);
+                let template = template(XFRM_MODE_TRANSPORT, selector::family(self.local));
+                let message =
+                    update(direction, selector, PRIORITY, LifetimeConfig::default(), Some(template));
+                (SocketAddr::new(self.local, port), message)
             })
             .collect()
     }
@@ -73,23 +56,56 @@ impl Protection {
     pub(crate) fn delete_messages(&self) -> Vec<(SocketAddr, XfrmMessage)> {
         self.selectors()
             .map(|(direction, port, mask)| {
-                let id = UserPolicyId {
-                    selector: selector::of_local_port(direction, self.local, self.prefix, port, mask),
-                    direction: direction_code(direction),
-                    ..UserPolicyId::default()
-                };
-                (
-                    SocketAddr::new(self.local, port),
-                    XfrmMessage::DeletePolicy(DelGetMessage { user_policy_id: id, nlas: Vec::new() }),
-                )
+                let selector = selector::of_local_port(direction, self.local, self.prefix, port, mask);
+                (SocketAddr::new(self.local, port), delete(direction, selector))
             })
             .collect()
     }
 }
 
+/// What asks for ESP, between whichever addresses the packet has.
+pub(crate) fn template(mode: u8, family: u16) -> UserTemplate {
+    UserTemplate {
+        id: Id { proto: netlink_packet_xfrm::IPPROTO_ESP, ..Id::default() },
+        family,
+        mode,
+        aalgos: u32::MAX,
+        ealgos: u32::MAX,
+        calgos: u32::MAX,
+        ..UserTemplate::default()
+    }
+}
+
+/// An update creates what is not there and replaces what a dead run of ours left. Without a template packets pass in
+/// clear.
+pub(crate) fn update(
+    direction: Direction,
+    selector: Selector,
+    priority: u32,
+    lifetime_cfg: LifetimeConfig,
+    template: Option<UserTemplate>,
+) -> XfrmMessage {
+    let user_policy_info = UserPolicyInfo {
+        selector,
+        priority,
+        direction: direction_code(direction),
+        action: XFRM_POLICY_ALLOW,
+        lifetime_cfg,
+        ..UserPolicyInfo::default()
+    };
+    let nlas = template.map(|template| XfrmAttrs::Template(vec![template])).into_iter().collect();
+    XfrmMessage::UpdatePolicy(ModifyMessage { user_policy_info, nlas })
+}
+
+pub(crate) fn delete(direction: Direction, selector: Selector) -> XfrmMessage {
+    let user_policy_id =
+        UserPolicyId { selector, direction: direction_code(direction), ..UserPolicyId::default() };
+    XfrmMessage::DeletePolicy(DelGetMessage { user_policy_id, nlas: Vec::new() })
+}
+
 pub(crate) const PRIORITY: u32 = 1024;
 
-pub(crate) fn direction_code(direction: Direction) -> u8 {
+fn direction_code(direction: Direction) -> u8 {
     match direction {
         Direction::In => XFRM_POLICY_IN,
         Direction::Out => XFRM_POLICY_OUT,

@@ -16,6 +16,14 @@ pub(crate) fn of_association(association: &Association) -> Selector {
     between(association.source, association.destination)
 }
 
+/// Everything from one host to another.
+pub(crate) fn between_hosts(source: IpAddr, destination: IpAddr, user: u32) -> Selector {
+    let mut selector = Selector { user, ..Selector::default() };
+    selector.source_prefix(&source, host_prefix(source));
+    selector.destination_prefix(&destination, host_prefix(destination));
+    selector
+}
+
 /// The same for a state that was read from the kernel.
 pub(crate) fn between(source: SocketAddr, destination: SocketAddr) -> Selector {
     let mut selector = Selector {

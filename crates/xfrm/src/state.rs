@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use netlink_packet_xfrm::state::{DelGetMessage, ModifyMessage};
 use netlink_packet_xfrm::{
-    Address, Alg as KernelAlg, AlgAead, AlgAuth, Id, LifetimeConfig, UserSaId, UserSaInfo, XFRM_ALG_NAME_LEN,
-    XFRM_MODE_TRANSPORT, XFRM_MODE_TUNNEL, XfrmAttrs, XfrmMessage,
+    Address, Alg as KernelAlg, AlgAead, AlgAuth, Id, LifetimeConfig, Selector, UserSaId, UserSaInfo,
+    XFRM_ALG_NAME_LEN, XFRM_MODE_TRANSPORT, XFRM_MODE_TUNNEL, XfrmAttrs, XfrmMessage,
 };
 use sec_agree::{Alg, Algorithms, Association, Associations, Ealg, EspKeys, Mode};
 use zeroize::Zeroize;
@@ -89,28 +89,63 @@ fn message(
     lifetime: Lifetime,
 ) -> ModifyMessage {
     let (source, destination) = outer_addresses(set, association);
-    let mut nlas = algorithm_attributes(set.algorithms, keys);
-    nlas.extend(set.outer(association.role).map(tunnel::template));
-    ModifyMessage {
-        user_sa_info: UserSaInfo {
-            selector: selector::of_association(association),
-            id: Id {
-                daddr: Address::from_ip(&destination),
-                spi: association.spi.get(),
-                proto: netlink_packet_xfrm::IPPROTO_ESP,
-            },
-            saddr: Address::from_ip(&source),
-            lifetime_cfg: lifetime.config(),
-            family: selector::family(destination),
-            mode: match set.mode() {
-                Mode::Trans => XFRM_MODE_TRANSPORT,
-                Mode::UdpEncTun => XFRM_MODE_TUNNEL,
-            },
-            replay_window: REPLAY_WINDOW,
-            // A non-zero `seq` would make old kernels walk all states; `reqid` 0 is what the policies ask for.
-            ..UserSaInfo::default()
+    let state = State {
+        selector: selector::of_association(association),
+        source,
+        destination,
+        spi: association.spi.get(),
+        mode: match set.mode() {
+            Mode::Trans => XFRM_MODE_TRANSPORT,
+            Mode::UdpEncTun => XFRM_MODE_TUNNEL,
         },
-        nlas,
+        // What the policies ask for.
+        reqid: 0,
+        replay_window: REPLAY_WINDOW,
+        lifetime: lifetime.config(),
+        algorithms: set.algorithms,
+        keys,
+    };
+    let mut message = state.message();
+    message.nlas.extend(set.outer(association.role).map(tunnel::template));
+    message
+}
+
+/// A state as the kernel is told of it.
+pub(crate) struct State<'a> {
+    pub(crate) selector: Selector,
+    /// Of the packets on the wire.
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) spi: u32,
+    pub(crate) mode: u8,
+    pub(crate) reqid: u32,
+    pub(crate) replay_window: u8,
+    pub(crate) lifetime: LifetimeConfig,
+    pub(crate) algorithms: Algorithms,
+    pub(crate) keys: &'a EspKeys,
+}
+
+impl State<'_> {
+    pub(crate) fn message(self) -> ModifyMessage {
+        ModifyMessage {
+            user_sa_info: UserSaInfo {
+                selector: self.selector,
+                id: Id {
+                    daddr: Address::from_ip(&self.destination),
+                    spi: self.spi,
+                    proto: netlink_packet_xfrm::IPPROTO_ESP,
+                },
+                saddr: Address::from_ip(&self.source),
+                lifetime_cfg: self.lifetime,
+                reqid: self.reqid,
+                family: selector::family(self.destination),
+                mode: self.mode,
+                replay_window: self.replay_window,
+                // A non-zero `seq` would make old kernels walk all states.
+                ..UserSaInfo::default()
+            },
+            nlas: algorithm_attributes(self.algorithms, self.keys),
+        }
     }
 }
 

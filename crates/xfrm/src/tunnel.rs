@@ -5,14 +5,10 @@
 
 use std::net::SocketAddr;
 
-use netlink_packet_xfrm::policy::{DelGetMessage, ModifyMessage};
-use netlink_packet_xfrm::{
-    Address, EncapTmpl, Id, UDP_ENCAP_ESPINUDP, UserPolicyId, UserPolicyInfo, UserTemplate, XFRM_MODE_TUNNEL,
-    XFRM_POLICY_ALLOW, XfrmAttrs, XfrmMessage,
-};
+use netlink_packet_xfrm::{Address, EncapTmpl, UDP_ENCAP_ESPINUDP, XFRM_MODE_TUNNEL, XfrmAttrs, XfrmMessage};
 use sec_agree::{Association, Associations, Side};
 
-use crate::policy::{PRIORITY, direction_code};
+use crate::policy::{self, PRIORITY};
 use crate::selector::{self, Direction};
 use crate::{KernelState, Lifetime};
 
@@ -24,30 +20,13 @@ const TUNNEL_PRIORITY: u32 = PRIORITY / 2;
 pub(crate) fn add_messages(set: &Associations, lifetime: Lifetime) -> Vec<(SocketAddr, XfrmMessage)> {
     of_set(set)
         .map(|Policy { sa, direction, outer: (source, destination) }| {
-            let info = UserPolicyInfo {
-                selector: selector::of_association(sa),
-                priority: TUNNEL_PRIORITY,
-                direction: direction_code(direction),
-                action: XFRM_POLICY_ALLOW,
-                lifetime_cfg: lifetime.hard_only(),
-                ..UserPolicyInfo::default()
-            };
-            let template = UserTemplate {
-                id: Id {
-                    daddr: Address::from_ip(&destination.ip()),
-                    proto: netlink_packet_xfrm::IPPROTO_ESP,
-                    ..Id::default()
-                },
-                saddr: Address::from_ip(&source.ip()),
-                family: selector::family(destination.ip()),
-                mode: XFRM_MODE_TUNNEL,
-                aalgos: u32::MAX,
-                ealgos: u32::MAX,
-                calgos: u32::MAX,
-                ..UserTemplate::default()
-            };
-            let nlas = vec![XfrmAttrs::Template(vec![template])];
-            (local(sa, direction), XfrmMessage::UpdatePolicy(ModifyMessage { user_policy_info: info, nlas }))
+            let mut template = policy::template(XFRM_MODE_TUNNEL, selector::family(destination.ip()));
+            template.saddr = Address::from_ip(&source.ip());
+            template.id.daddr = Address::from_ip(&destination.ip());
+            let selector = selector::of_association(sa);
+            let lifetime = lifetime.hard_only();
+            let message = policy::update(direction, selector, TUNNEL_PRIORITY, lifetime, Some(template));
+            (local(sa, direction), message)
         })
         .collect()
 }
@@ -70,12 +49,7 @@ pub(crate) fn delete_messages_of(state: &KernelState) -> Vec<(SocketAddr, XfrmMe
 }
 
 fn delete_message(direction: Direction, source: SocketAddr, destination: SocketAddr) -> XfrmMessage {
-    let id = UserPolicyId {
-        selector: selector::between(source, destination),
-        direction: direction_code(direction),
-        ..UserPolicyId::default()
-    };
-    XfrmMessage::DeletePolicy(DelGetMessage { user_policy_id: id, nlas: Vec::new() })
+    policy::delete(direction, selector::between(source, destination))
 }
 
 /// What makes a state one of a tunnel inside UDP.
