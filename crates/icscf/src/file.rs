@@ -10,6 +10,7 @@ use cx::peer::PeerFile;
 use node::config::{ConfigError, resolve};
 use serde::{Deserialize, Serialize};
 use sip::{Transport, Uri};
+use xfrm::ZbFile;
 
 use crate::{Config, SCscf};
 
@@ -40,6 +41,9 @@ pub struct File {
     /// The other networks we know.
     #[serde(default)]
     pub partner: Vec<PartnerFile>,
+    /// Nodes of the network to which everything goes in ESP with manual keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zb: Vec<ZbFile>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

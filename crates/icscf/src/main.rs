@@ -8,8 +8,11 @@ use clap::Parser;
 use icscf::file::File;
 use icscf::shell::Shell;
 use node::daemon::Daemon;
+use xfrm::{ZbFile, ZbInterfaces};
 
 /// The I-CSCF: entry of the home network, finds the S-CSCF of a user.
+///
+/// Needs CAP_NET_ADMIN and a kernel with ESP only where [[zb]] sections ask for ESP.
 ///
 /// Examples:
 ///   icscf --config /etc/akasec/icscf.toml
@@ -22,9 +25,10 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    let prepare = async |file: File| Ok((file.core().await?, file.cx));
-    Arguments::parse().daemon.run(prepare, async |(config, cx), shutdown| {
+    let prepare = async |file: File| Ok((file.core().await?, file.cx, ZbFile::load_all(&file.zb)?));
+    Arguments::parse().daemon.run(prepare, async |(config, cx, zb), shutdown| {
         let address = config.address;
+        let _zb = ZbInterfaces::secure(zb)?;
         let shell = Shell::start(config, Arc::new(cx.connect().await?))?;
         tracing::info!(%address, hss = cx.peer, "I-CSCF is ready");
         shell.run(shutdown).await

@@ -13,7 +13,7 @@ mod cscfs;
 mod cx_link;
 mod lab;
 pub mod ladder;
-mod links;
+pub mod links;
 mod listener;
 mod namespace;
 mod nat;

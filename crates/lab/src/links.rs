@@ -13,10 +13,10 @@ const LOOPBACK: u32 = 1;
 const LOCAL_TABLE: u32 = 255;
 
 /// An address and its prefix length.
-pub(crate) type Prefix = (IpAddr, u8);
+pub type Prefix = (IpAddr, u8);
 
 /// Joins two namespaces by a pair of links with these names.
-pub(crate) fn join(one: (&Namespace, &'static str), other: (&Namespace, &'static str)) -> Result<()> {
+pub fn join(one: (&Namespace, &'static str), other: (&Namespace, &'static str)) -> Result<()> {
     let far = other.0.fd();
     with_handle(one.0, async move |handle| {
         let context = || format!("join {} and {}", one.1, other.1);
@@ -27,7 +27,7 @@ pub(crate) fn join(one: (&Namespace, &'static str), other: (&Namespace, &'static
 }
 
 /// Gives a link its addresses and sets it up.
-pub(crate) fn address(namespace: &Namespace, link: &'static str, addresses: &[Prefix]) -> Result<()> {
+pub fn address(namespace: &Namespace, link: &'static str, addresses: &[Prefix]) -> Result<()> {
     with_handle(namespace, async move |handle| {
         let index = if_nametoindex(link).with_context(|| format!("find link {link}"))?;
         for index in [LOOPBACK, index] {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use node::config::{ConfigError, resolve};
 use sec_agree::{Algorithms, ClientPorts, Policy, Port, Spi};
 use serde::{Deserialize, Serialize};
+use xfrm::ZbFile;
 
 use crate::core;
 
@@ -31,6 +32,9 @@ pub struct Config {
     /// Where registrations and sets are kept for the next run. Without it they end with this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<PathBuf>,
+    /// Nodes of the network to which everything goes in ESP with manual keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zb: Vec<ZbFile>,
     #[serde(default)]
     pub ipsec: Ipsec,
     #[serde(default)]

@@ -9,6 +9,7 @@ use node::daemon::Daemon;
 use pcscf::config::Config;
 use pcscf::shell::{self, Shell};
 use pcscf::store::StateFile;
+use xfrm::{ZbFile, ZbInterfaces};
 
 /// The P-CSCF: first hop of UEs, ends their IPsec.
 ///
@@ -42,10 +43,12 @@ fn main() -> anyhow::Result<()> {
         if let Some(path) = &state {
             StateFile::check(path, &node::boot_id()?)?;
         }
-        Ok((config.into_core().await?, state))
+        let zb = ZbFile::load_all(&config.zb)?;
+        Ok((config.into_core().await?, state, zb))
     };
-    daemon.run(prepare, async |(core, state), shutdown| {
+    daemon.run(prepare, async |(core, state, zb), shutdown| {
         let (gm, mw) = (core.gm.clone(), core.mw);
+        let _zb = ZbInterfaces::secure(zb)?;
         let shell = Shell::start(core, state.as_deref())?;
         tracing::info!(?gm, %mw, "P-CSCF is ready");
         shell.run(shutdown).await

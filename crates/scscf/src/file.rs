@@ -10,6 +10,7 @@ use cx::peer::PeerFile;
 use node::config::ConfigError;
 use serde::{Deserialize, Serialize};
 use sip::Timers;
+use xfrm::ZbFile;
 
 use crate::{Config, Reauthenticate, Unanswered};
 
@@ -29,6 +30,9 @@ pub struct File {
     pub control: Option<PathBuf>,
     /// CSCFs that may send us requests.
     pub trusted_peers: Vec<IpAddr>,
+    /// Nodes of the network to which everything goes in ESP with manual keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zb: Vec<ZbFile>,
     /// The HSS.
     pub cx: PeerFile,
     /// AKAv1-MD5, AKAv2-MD5 or AKAv2-SHA-256.

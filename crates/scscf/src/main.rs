@@ -8,8 +8,11 @@ use clap::Parser;
 use node::daemon::Daemon;
 use scscf::file::File;
 use scscf::shell::{self, Shell};
+use xfrm::{ZbFile, ZbInterfaces};
 
 /// The S-CSCF: registrar and authenticator.
+///
+/// Needs CAP_NET_ADMIN and a kernel with ESP only where [[zb]] sections ask for ESP.
 ///
 /// Examples:
 ///   scscf --config /etc/akasec/scscf.toml
@@ -22,8 +25,9 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    let prepare = async |file: File| Ok((file.core()?, file));
-    Arguments::parse().daemon.run(prepare, async |(config, file), shutdown| {
+    let prepare = async |file: File| Ok((file.core()?, ZbFile::load_all(&file.zb)?, file));
+    Arguments::parse().daemon.run(prepare, async |(config, zb, file), shutdown| {
+        let _zb = ZbInterfaces::secure(zb)?;
         let (server, requests) = shell::cx_requests();
         let link = Arc::new(file.cx.connect_with_server(server).await?);
         let mut shell = Shell::start(config, file.listen, link)?.with_cx_requests(requests);

@@ -97,13 +97,13 @@ impl ZbProtocol {
 }
 
 impl Engine {
-    /// Puts policies and states of a pair in place; those of a run before are replaced. When a state is refused nothing
-    /// stays. The pair must be nobody else's: see [`ZbInterfaces`].
+    /// Puts policies and states of a pair in place; those of a run before are replaced. When the kernel refuses one
+    /// nothing stays. The pair must be nobody else's: see [`ZbInterfaces`].
     pub(crate) fn secure(&mut self, zb: &Zb) -> Result<(), ZbError> {
         self.require(zb.link.local, &[zb.link.algorithms])?;
         // First the policies: what has no state yet is dropped, and never leaves in clear.
-        self.policies(Operation::AddPolicy, zb.link.policies().map(Policy::add).collect())?;
-        let added = self.replace_states(zb);
+        let policies = self.policies(Operation::AddPolicy, zb.link.policies().map(Policy::add).collect());
+        let added = policies.map_err(ZbError::from).and_then(|()| self.replace_states(zb));
         if added.is_err()
             && let Err(error) = self.unsecure(&zb.link)
         {
