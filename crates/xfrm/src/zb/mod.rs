@@ -237,7 +237,7 @@ impl ZbLink {
                 None => selectors.push((direction, selector)),
                 // A connection has the port at one end only.
                 Some(port) => selectors.extend([
-                    (direction, Selector { sport: port, sport_mask: u16::MAX, ..selector.clone() }),
+                    (direction, Selector { sport: port, sport_mask: u16::MAX, ..selector }),
                     (direction, Selector { dport: port, dport_mask: u16::MAX, ..selector }),
                 ]),
             }
