@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod demo;
+mod hiding_key;
 mod load;
 mod operate;
 mod reg;
@@ -80,6 +81,15 @@ enum Command {
     /// Exit status: 0 it stands, 1 these files cannot make a trust domain, 2 wrong usage.
     #[command(verbatim_doc_comment)]
     SpecT(spec_t::Options),
+    /// Make the key file of topology hiding, or put a new key on top of the one in use.
+    ///
+    /// Examples:
+    ///   akasec hiding-key /etc/akasec/hiding.keys
+    ///   akasec hiding-key --rotate /etc/akasec/hiding.keys
+    ///
+    /// The file has mode 0600, and every I-CSCF of the network needs the same one. No key is shown.
+    #[command(verbatim_doc_comment)]
+    HidingKey(hiding_key::Options),
     /// Say whether this kernel can serve, and with which algorithms.
     Probe,
     /// Register many UEs over ESP and measure each two hundred of them.
@@ -112,6 +122,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Reg(options) => return reg::run(options),
         Command::Sub(options) => return sub::run(options),
         Command::SpecT(options) => return spec_t::run(options),
+        Command::HidingKey(options) => return hiding_key::run(options),
         _ => {}
     }
     // While there is one thread.
@@ -135,6 +146,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Reg(options) => reg::run(&options),
         Command::Sub(options) => sub::run(&options),
         Command::SpecT(options) => spec_t::run(&options),
+        Command::HidingKey(options) => hiding_key::run(&options),
         Command::BenchLoad(options) => load::run(&options),
         Command::BenchSets(options) => sets::run(&options),
         Command::WithNamespaces { program, arguments } => {

@@ -31,10 +31,10 @@ pub enum InsideError {
 impl Inside {
     /// `domains`: each with all names below it. `prefixes`: `10.30.0.0/16`, `2001:db8:1::/48`. `except`: what others
     /// must reach all the same, above all our borders: `HOST` with every port, or `HOST:PORT`.
-    pub fn new<'a>(
-        domains: impl IntoIterator<Item = &'a str>,
-        prefixes: impl IntoIterator<Item = &'a str>,
-        except: impl IntoIterator<Item = &'a str>,
+    pub fn new<'d, 'p, 'e>(
+        domains: impl IntoIterator<Item = &'d str>,
+        prefixes: impl IntoIterator<Item = &'p str>,
+        except: impl IntoIterator<Item = &'e str>,
     ) -> Result<Self, InsideError> {
         let domain = |name: &str| match Host::parse(name) {
             Some(Host::Name(name)) if !name.starts_with('.') => Ok(absolute(name).into()),

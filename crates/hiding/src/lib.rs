@@ -14,6 +14,7 @@ mod base32;
 mod hide;
 mod inside;
 mod key;
+mod key_file;
 mod leak;
 mod restore;
 mod token;
@@ -21,7 +22,8 @@ mod token;
 use sip::{Host, Name, NameAddr, Via};
 
 pub use inside::{Inside, InsideError};
-pub use key::{Key, KeyFileError, Keys};
+pub use key::{Key, Keys};
+pub use key_file::{KeyFileError, new_key_file, rotate_key_file};
 pub use leak::Leak;
 pub use token::TokenRefused;
 

@@ -1,5 +1,6 @@
 //! The configuration file of the I-CSCF.
 
+mod hiding;
 mod trust;
 
 use std::net::{IpAddr, SocketAddr};
@@ -14,6 +15,7 @@ use xfrm::ZbFile;
 
 use crate::{Config, SCscf};
 
+pub use self::hiding::{HidingFile, HidingFileError};
 pub use self::trust::{PartnerFile, TrustFile};
 
 /// As written in TOML. Holds no secret.
