@@ -215,6 +215,11 @@ fn thg_8_tokens_of_others_are_let_alone() {
     assert!(other.restore(now(), &hidden).unwrap().is_none());
     assert!(other.hide(&hidden, fresh()).is_none());
     assert!(home.hide(&hidden, fresh()).is_none(), "what is hidden is not hidden again");
+    // To say that one is a token does not make it one.
+    let via = "Via: SIP/2.0/UDP 10.1.0.1;tokenized-by=home2.example;branch=z9hG4bKp";
+    let lines = [via, "Route: <sip:scscf1.core.home1.example;tokenized-by=home1.example;lr>"];
+    let claims = hide(&home, &message("BYE sip:a@b SIP/2.0", &lines));
+    assert_eq!(home.leaks(&claims.bytes()), []);
     // Its name has changed on the way: no token of ours any more.
     let text = String::from_utf8(hidden.bytes().to_vec()).unwrap();
     let renamed = Message::parse(text.replace("tokenized-by=home1.example", "tokenized-by=home3.example"));
