@@ -7,6 +7,9 @@ use super::{Arrival, Asked, Device, Event, Forwarded, PCscf, Registration, SetId
 impl PCscf {
     pub(super) fn core_answered(&mut self, now: Instant, id: ClientId, response: Message) {
         let Some(status) = response.status() else { return };
+        if !self.asked.contains_key(&id) {
+            return self.relay_answered(now, id, &response);
+        }
         if status < 200 {
             // Each hop tells the one before it by itself that it tries (RFC 4320 4.1).
             return;
@@ -14,7 +17,6 @@ impl PCscf {
         match self.asked.remove(&id) {
             None => {}
             Some(Asked::Register(forwarded)) => self.register_answered(now, *forwarded, status, &response),
-            Some(Asked::Relayed(relayed)) => self.relay_answered(now, &relayed, &response),
             Some(Asked::Subscribe { impi, call_id }) => {
                 self.subscribe_answered(now, &impi, &call_id, status, &response);
             }
@@ -75,6 +77,8 @@ impl PCscf {
             if initial {
                 // What a subscription says of an earlier registration must not touch this one, however late it comes.
                 self.subscriptions.remove(&device.impi);
+                // The UE has begun anew, and knows nothing of its dialogs any more.
+                self.dialogs.remove_all(&device);
             }
             let (ended, change) = self.sets.promote(now, set, expires);
             self.outputs.extend(change);

@@ -3,6 +3,8 @@
 mod answer;
 mod challenge;
 mod config;
+mod dialogs;
+mod event;
 mod fate;
 mod nat;
 mod outward;
@@ -26,11 +28,16 @@ use aka::Impi;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sec_agree::{Associations, SaSet, SecurityClient, SpiPool};
+use sip::proxy::Cause;
 use sip::{
-    ClientId, Draft, Flow, Instant, Message, Method, Name, Received, ServerId, Timers, Transactions, Transmit,
+    ClientId, Draft, Flow, Instant, Message, Method, Name, Proxy, Received, ServerId, Timers, Transactions,
+    Transmit,
 };
 
 pub use self::config::{Config, GmAddress, Limits};
+use self::dialogs::Dialogs;
+pub use self::dialogs::{Dialog, Purpose, Usage};
+pub use self::event::Event;
 pub use self::fate::{Fate, KernelTold};
 pub use self::refusal::Refusal;
 use self::registration::Registrations;
@@ -90,70 +97,6 @@ pub enum Output {
     WaitUntil(Option<Instant>),
 }
 
-/// What an operator may want to know. Holds no key.
-#[derive(Debug)]
-pub enum Event {
-    Challenged {
-        impi: Impi,
-        ue: SocketAddr,
-        set: SetId,
-        associations: Box<Associations>,
-    },
-    Registered {
-        impi: Impi,
-        ue: SocketAddr,
-        set: SetId,
-        expires: u32,
-        initial: bool,
-    },
-    Refreshed {
-        impi: Impi,
-        set: SetId,
-        expires: u32,
-    },
-    Deregistered {
-        impi: Impi,
-    },
-    /// A request of a UE was turned down; a kernel's or peer's own words stand in `cause`.
-    Refused {
-        ue: SocketAddr,
-        impi: Option<Impi>,
-        refusal: Refusal,
-        cause: Option<Box<str>>,
-    },
-    /// The core network turned the registration down.
-    Rejected {
-        impi: Impi,
-        status: u16,
-    },
-    /// The network has shortened the registration, to have the UE authenticate again.
-    Shortened {
-        impi: Impi,
-        expires: u32,
-    },
-    /// We shall not hear of it when the network ends or shortens this registration.
-    NotSubscribed {
-        impi: Impi,
-        reason: &'static str,
-    },
-    SetRemoved {
-        impi: Impi,
-        set: SetId,
-        stage: Stage,
-    },
-    /// Something befell a set without any message.
-    SetFate {
-        impi: Impi,
-        ue: SocketAddr,
-        fate: Fate,
-    },
-    /// A message that nothing here is entitled to was dropped.
-    Dropped {
-        flow: Flow,
-        reason: &'static str,
-    },
-}
-
 /// How a request reached us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Arrival {
@@ -187,7 +130,6 @@ struct WaitingChallenge {
 #[derive(Debug)]
 enum Asked {
     Register(Box<Forwarded>),
-    Relayed(Box<Relayed>),
     /// Our own subscription to the reg event of this user, in the dialog of this Call-ID.
     Subscribe {
         impi: Impi,
@@ -205,6 +147,11 @@ pub struct PCscf {
     registrations: Registrations,
     subscriptions: Subscriptions,
     asked: HashMap<ClientId, Asked>,
+    /// Requests other than REGISTER on their way.
+    proxy: Proxy<Relayed>,
+    dialogs: Dialogs,
+    /// Makes the loop hashes in our branches ours.
+    loop_key: u64,
     waiting: HashMap<SetId, WaitingChallenge>,
     outputs: VecDeque<Output>,
     /// What must outlive the process is told as it changes.
@@ -223,6 +170,9 @@ impl PCscf {
             registrations: Registrations::default(),
             subscriptions: Subscriptions::default(),
             asked: HashMap::new(),
+            proxy: Proxy::default(),
+            dialogs: Dialogs::default(),
+            loop_key: rng.next_u64(),
             waiting: HashMap::new(),
             outputs: VecDeque::new(),
             saving: false,
@@ -240,6 +190,21 @@ impl PCscf {
         self.registrations.of(impi).any(|(_, registration)| !registration.ended)
     }
 
+    /// Transactions held now.
+    pub fn open_transactions(&self) -> usize {
+        self.transactions.len()
+    }
+
+    /// Requests between UEs and the core network that are under way, and INVITEs whose 2xx may still be repeated.
+    pub fn open_relays(&self) -> usize {
+        self.proxy.len()
+    }
+
+    /// Dialogs of registered UEs, early ones among them.
+    pub fn open_dialogs(&self) -> usize {
+        self.dialogs.len()
+    }
+
     /// Sets held now, whatever their stage.
     pub fn sets(&self) -> usize {
         self.sets.len()
@@ -254,6 +219,10 @@ impl PCscf {
             Input::Kernel(told) => self.kernel_told(now, told),
             Input::Timeout => {
                 self.transactions.handle_timeout(now);
+                for failure in self.proxy.handle_timeout(now, &mut self.transactions) {
+                    self.relay_failed(now, &failure);
+                }
+                self.dialogs.expire(now);
                 while let Some(set) = self.sets.expired(now) {
                     self.remove_set(set);
                 }
@@ -277,7 +246,12 @@ impl PCscf {
         if let Some(transmit) = self.transactions.poll_transmit() {
             return Output::Send(transmit);
         }
-        let deadlines = [self.transactions.next_timeout(), self.sets.next_timeout()];
+        let deadlines = [
+            self.transactions.next_timeout(),
+            self.proxy.next_timeout(),
+            self.dialogs.next_timeout(),
+            self.sets.next_timeout(),
+        ];
         Output::WaitUntil(deadlines.into_iter().flatten().min())
     }
 
@@ -298,11 +272,16 @@ impl PCscf {
                 self.ue_asked(now, id, request, flow, arrival)
             }
             (Received::Request { id, request }, None) => self.core_asked(now, id, request, flow),
-            (Received::Cancel { id, request, .. }, _) => {
-                self.refuse(now, id, &request, None, Refusal::NoSuchTransaction, None);
+            (Received::Cancel { id, invite, request }, arrival) => {
+                self.cancelled(now, id, invite, &request, flow, arrival);
             }
+            (Received::Ack { request }, Some(Arrival::Over(set))) => {
+                self.heard_over(now, Arrival::Over(set));
+                self.ack_from_ue(now, &request, flow, set);
+            }
+            (Received::Ack { request }, None) => self.ack_from_core(now, &request, flow),
             (Received::Response { id, response }, Some(arrival)) => {
-                self.ue_answered(now, id, response, flow, arrival);
+                self.ue_answered(now, id, &response, flow, arrival);
             }
             (Received::Response { id, response }, None) => self.core_answered(now, id, response),
             (Received::Overloaded(_), _) => {
@@ -383,14 +362,16 @@ impl PCscf {
         cause: Option<Box<str>>,
     ) {
         let (status, reason) = refusal.status();
-        let tag = self.token();
+        let (tag, is_register) = (self.token(), request.method() == Method::Register);
         let mut draft = Draft::reply(request, status, reason, Some(&tag));
         for (name, value) in refusal.headers(&self.config) {
             draft.push(name, value);
         }
         let response = draft.finish();
         if let Some(flow) = self.transactions.request_flow(id) {
-            let impi = register::identity(request);
+            let owner = self.sets.find(flow.remote).and_then(|set| self.sets.get(set));
+            let owner = owner.map(|entry| entry.device.impi.clone());
+            let impi = owner.or_else(|| register::identity(request).filter(|_| is_register));
             self.event(Event::Refused { ue: flow.remote, impi, refusal, cause });
         }
         self.respond(now, id, reply, response);
@@ -398,18 +379,22 @@ impl PCscf {
 
     fn transaction_events(&mut self, now: Instant) {
         while let Some(event) = self.transactions.poll_event() {
-            let (sip::Event::ClientTimeout(id) | sip::Event::ClientTransportError(id)) = event else {
-                continue;
+            let (id, cause) = match event {
+                sip::Event::ClientTimeout(id) => (id, Cause::Silent),
+                sip::Event::ClientTransportError(id) => (id, Cause::Unreachable),
+                sip::Event::ServerGone(id) => {
+                    self.proxy.sender_gone(now, &mut self.transactions, id);
+                    continue;
+                }
             };
             match self.asked.remove(&id) {
-                None => {}
+                None => self.proxy_failed(now, id, cause),
                 Some(Asked::Register(forwarded)) => {
                     let reply = self.reply_flow(forwarded.flow, forwarded.arrival);
                     //= RFC 4320 4.2: never a 408 to a REGISTER
                     self.refuse(now, forwarded.server, &forwarded.request, reply, Refusal::CoreSilent, None);
                     self.drop_temporary(now, &forwarded);
                 }
-                Some(Asked::Relayed(relayed)) => self.relay_failed(now, &relayed),
                 Some(Asked::Subscribe { impi, call_id }) => self.subscribe_failed(now, &impi, &call_id),
             }
         }
@@ -444,6 +429,7 @@ impl PCscf {
     /// Forgets a registration, and with the last one of the user the subscription to it.
     fn registered_no_more(&mut self, device: &Device) {
         self.registrations.remove(device);
+        self.dialogs.remove_all(device);
         if self.registrations.of(&device.impi).next().is_none() {
             self.subscriptions.remove(&device.impi);
         }

@@ -1,7 +1,10 @@
+use std::borrow::Cow;
+
 use sec_agree::SecAgreeError;
 use sip::Name;
 use sip::routing;
 use thiserror::Error;
+use trust::PrivacyError;
 
 use super::Config;
 
@@ -74,6 +77,16 @@ pub enum Refusal {
     BadChallenge,
     #[error("the core network did not answer")]
     CoreSilent,
+    #[error("the core network did not answer the INVITE")]
+    NoAnswerToInvite,
+    #[error("the core network cannot be reached")]
+    CoreUnreachable,
+    #[error("the INVITE was cancelled")]
+    Cancelled,
+    #[error("none of the identities of this UE may be asserted")]
+    NoIdentityToAssert,
+    #[error("cannot {0}")]
+    Privacy(#[from] PrivacyError),
     #[error("too many registrations are under way")]
     Overloaded,
 }
@@ -88,7 +101,16 @@ impl Refusal {
     }
 
     /// The one table from cause to SIP status and reason phrase (`spec/03` section 3, `spec/05` section 2).
-    pub fn status(&self) -> (u16, &'static str) {
+    pub fn status(&self) -> (u16, Cow<'static, str>) {
+        if let Self::Privacy(error) = self {
+            let (status, reason) = error.status();
+            return (status, reason.into());
+        }
+        let (status, reason) = self.plain_status();
+        (status, reason.into())
+    }
+
+    fn plain_status(&self) -> (u16, &'static str) {
         match self {
             Self::Routing(refusal) => refusal.status(),
             Self::NotFirstHop => (502, "Bad Gateway"),
@@ -106,6 +128,7 @@ impl Refusal {
             | Self::UntrustedPeer
             | Self::PortInUse
             | Self::TooManySets
+            | Self::NoIdentityToAssert
             | Self::Unprotected => (403, "Forbidden"),
             Self::NoSecurityClient | Self::BadSecurityClient(_) | Self::NoIdentity | Self::NoAnswer => {
                 (400, "Bad Request")
@@ -113,12 +136,17 @@ impl Refusal {
             Self::NoSecurityVerify | Self::NotAsAgreed(_) => (494, "Security Agreement Required"),
             Self::NoRoute | Self::UnknownDomain => (404, "Not Found"),
             Self::MethodNotServed => (405, "Method Not Allowed"),
-            Self::UeSilent => (408, "Request Timeout"),
+            Self::UeSilent | Self::NoAnswerToInvite => (408, "Request Timeout"),
             Self::Unreachable => (480, "Temporarily Unavailable"),
             Self::NoSuchTransaction | Self::NoSuchDialog => (481, "Call/Transaction Does Not Exist"),
+            Self::Cancelled => (487, "Request Terminated"),
             Self::BadEvent => (489, "Bad Event"),
             Self::NothingFree | Self::Overloaded => (503, "Service Unavailable"),
-            Self::Kernel | Self::BadChallenge | Self::OutOfOrder => (500, "Server Internal Error"),
+            Self::Kernel
+            | Self::BadChallenge
+            | Self::OutOfOrder
+            | Self::CoreUnreachable
+            | Self::Privacy(_) => (500, "Server Internal Error"),
             Self::CoreSilent => (504, "Server Time-out"),
         }
     }
@@ -135,7 +163,7 @@ impl Refusal {
                 vec![(Name::SecurityServer, config.policy.advertised())]
             }
             Self::MethodNotServed => {
-                vec![(Name::Allow, "REGISTER, SUBSCRIBE, NOTIFY, PUBLISH, MESSAGE, OPTIONS".into())]
+                vec![(Name::Allow, "NOTIFY".into())]
             }
             Self::BadEvent => vec![(Name::AllowEvents, sip::reginfo::PACKAGE.into())],
             Self::NothingFree | Self::Overloaded => vec![(Name::RetryAfter, "30".into())],

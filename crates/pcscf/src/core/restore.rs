@@ -44,7 +44,7 @@ impl PCscf {
         let mut unclaimed: Unclaimed =
             held.iter().copied().enumerate().map(|(at, held)| (held, at)).collect();
         let mut restored = Restored::default();
-        for SavedDevice { device, registration, sets } in saved {
+        for SavedDevice { device, registration, sets, dialogs } in saved {
             let mut goes_on = false;
             for set in sets {
                 match self.claim(now, &set, &mut unclaimed) {
@@ -65,6 +65,9 @@ impl PCscf {
             }
             if let Some(registration) = registration.filter(|_| goes_on) {
                 self.registrations.insert(device.clone(), registration);
+                for dialog in dialogs {
+                    self.dialogs.insert(&device, dialog);
+                }
                 self.subscribe_again(now, &device);
             }
         }

@@ -4,7 +4,7 @@
 use sec_agree::{Associations, SecurityClient, SecurityServer};
 use sip::Instant;
 
-use super::{Device, Output, PCscf, Registration, Stage};
+use super::{Device, Dialog, Output, PCscf, Registration, Stage};
 
 /// All there is to keep of one device. The latest takes the place of those before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct SavedDevice {
     pub registration: Option<Registration>,
     /// Those that a registration has confirmed; none: there is nothing to keep any more.
     pub sets: Vec<SavedSet>,
+    /// Those that a final response has made.
+    pub dialogs: Vec<Dialog>,
 }
 
 /// A set without its keys.
@@ -45,8 +47,13 @@ impl PCscf {
 
     /// Called at the end of every input.
     pub(super) fn save(&mut self) {
-        let changed = self.sets.take_changed();
+        let (mut changed, dialogs) = (self.sets.take_changed(), self.dialogs.take_changed());
         if self.saving {
+            // Of a device without sets nothing is kept, and the end of its sets says so.
+            let kept = |device: &Device| self.sets.of(device).any(|(_, entry)| !entry.stage.is_attempt());
+            changed.extend(dialogs.into_iter().filter(kept));
+            let mut seen = std::collections::HashSet::new();
+            changed.retain(|device| seen.insert(device.clone()));
             for device in changed {
                 let saved = self.saved_device(device);
                 self.outputs.push_back(Output::Save(Box::new(saved)));
@@ -58,6 +65,7 @@ impl PCscf {
         SavedDevice {
             registration: self.registration(&device).cloned(),
             sets: self.sets.saved(&device),
+            dialogs: self.dialogs.saved(&device),
             device,
         }
     }

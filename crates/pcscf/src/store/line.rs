@@ -8,7 +8,7 @@ use sec_agree::{Associations, Encapsulation, End, Port, SecurityClient, Security
 use serde::{Deserialize, Serialize};
 use sip::Instant;
 
-use crate::core::{Device, Registration, SavedDevice, SavedSet, Stage};
+use crate::core::{Device, Dialog, Purpose, Registration, SavedDevice, SavedSet, Stage, Usage};
 
 /// Everything that is read here is checked when it becomes a [`SavedDevice`]: nothing else than a legal set comes out.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub(super) struct DeviceLine {
     registration: Option<RegistrationLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     sets: Vec<SetLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dialogs: Vec<DialogLine>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,6 +63,28 @@ struct EndLine {
     spi_s: u32,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DialogLine {
+    call_id: Box<str>,
+    ue_tag: Box<str>,
+    peer_tag: Box<str>,
+    by_ue: bool,
+    route: Vec<Box<str>>,
+    asserted: Vec<Box<str>>,
+    usages: Vec<UsageLine>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsageLine {
+    /// Without one it is a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+}
+
 /// The stages that are kept.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -71,10 +95,15 @@ enum StageName {
 
 /// More sets than that no device has.
 const MAX_SETS: usize = 8;
+/// Nor more dialogs, nor a dialog more usages.
+const MAX_DIALOGS: usize = 64;
+const MAX_USAGES: usize = 8;
+/// A dialog that needs more octets than that is not kept: the line of its device has an end.
+const MAX_DIALOG: usize = 2048;
 
 impl DeviceLine {
     pub(super) fn of(saved: &SavedDevice) -> Self {
-        let SavedDevice { device, registration, sets } = saved;
+        let SavedDevice { device, registration, sets, dialogs } = saved;
         Self {
             impi: device.impi.as_str().to_owned(),
             flow: device.flow.clone(),
@@ -84,12 +113,13 @@ impl DeviceLine {
                 contact: registration.contact.clone(),
             }),
             sets: sets.iter().filter_map(SetLine::of).collect(),
+            dialogs: dialogs.iter().filter(|dialog| size(dialog) <= MAX_DIALOG).map(DialogLine::of).collect(),
         }
     }
 
     /// `None` for what no run of ours can have written.
     pub(super) fn into_saved(self) -> Option<SavedDevice> {
-        if self.sets.len() > MAX_SETS {
+        if self.sets.len() > MAX_SETS || self.dialogs.len() > MAX_DIALOGS {
             return None;
         }
         let device = Device { impi: Impi::new(&self.impi).ok()?, flow: self.flow };
@@ -100,8 +130,47 @@ impl DeviceLine {
             ended: false,
         });
         let sets: Option<Vec<SavedSet>> = self.sets.into_iter().map(SetLine::into_saved).collect();
-        Some(SavedDevice { device, registration, sets: sets? })
+        let dialogs: Option<Vec<Dialog>> = self.dialogs.into_iter().map(DialogLine::into_dialog).collect();
+        Some(SavedDevice { device, registration, sets: sets?, dialogs: dialogs? })
     }
+}
+
+impl DialogLine {
+    fn of(dialog: &Dialog) -> Self {
+        let usage = |usage: &Usage| UsageLine {
+            event: match &usage.purpose {
+                Purpose::Session => None,
+                Purpose::Event(event) => Some(event.clone()),
+            },
+            until: usage.until.map(milliseconds),
+        };
+        let Dialog { call_id, ue_tag, peer_tag, by_ue, route, asserted, usages, .. } = dialog.clone();
+        Self { usages: usages.iter().map(usage).collect(), call_id, ue_tag, peer_tag, by_ue, route, asserted }
+    }
+
+    fn into_dialog(self) -> Option<Dialog> {
+        let Self { call_id, ue_tag, peer_tag, by_ue, route, asserted, usages } = self;
+        let is_named = !ue_tag.is_empty() && !peer_tag.is_empty();
+        if !is_named || usages.is_empty() || usages.len() > MAX_USAGES {
+            return None;
+        }
+        let usage = |line: UsageLine| Usage {
+            purpose: line.event.map_or(Purpose::Session, Purpose::Event),
+            until: line.until.map(instant),
+        };
+        let usages = usages.into_iter().map(usage).collect();
+        Some(Dialog { call_id, ue_tag, peer_tag, by_ue, route, asserted, confirmed: true, usages })
+    }
+}
+
+fn size(dialog: &Dialog) -> usize {
+    let Dialog { call_id, ue_tag, peer_tag, route, asserted, .. } = dialog;
+    let events = dialog.usages.iter().filter_map(|usage| match &usage.purpose {
+        Purpose::Session => None,
+        Purpose::Event(event) => Some(event),
+    });
+    let texts = [call_id, ue_tag, peer_tag].into_iter().chain(route).chain(asserted).chain(events);
+    texts.map(|text| text.len()).sum()
 }
 
 impl SetLine {
@@ -158,8 +227,8 @@ impl SetLine {
             initial: self.initial,
             nonce: self.nonce,
             used: self.used,
-            installed: Instant::from_epoch(Duration::from_millis(self.installed)),
-            expires: Instant::from_epoch(Duration::from_millis(self.expires)),
+            installed: instant(self.installed),
+            expires: instant(self.expires),
         })
     }
 }
@@ -180,4 +249,8 @@ fn values(list: &str) -> impl Iterator<Item = &str> {
 
 fn milliseconds(instant: Instant) -> u64 {
     u64::try_from(instant.since_epoch().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn instant(milliseconds: u64) -> Instant {
+    Instant::from_epoch(Duration::from_millis(milliseconds))
 }

@@ -11,7 +11,7 @@ use sec_agree::{
 use sip::Instant;
 
 use super::*;
-use crate::core::{Device, Registration, SavedSet, Stage};
+use crate::core::{Device, Dialog, Purpose, Registration, SavedSet, Stage, Usage};
 
 fn end(address: &str, base: u16, spi: u32) -> End {
     let (port, spi) = (|offset| Port::new(base + offset).unwrap(), |offset| Spi::new(spi + offset).unwrap());
@@ -45,11 +45,29 @@ fn saved(n: u32) -> SavedDevice {
             ended: false,
         }),
         sets: vec![set(n, Stage::Current)],
+        dialogs: vec![dialog(n)],
+    }
+}
+
+fn dialog(n: u32) -> Dialog {
+    let until = Instant::from_epoch(Duration::from_millis(600_031_500));
+    Dialog {
+        call_id: format!("call{n}@10.9.0.2").into(),
+        ue_tag: "u".into(),
+        peer_tag: "p".into(),
+        by_ue: n == 0,
+        route: vec!["<sip:scscf.ims.example;lr>".into()],
+        asserted: vec![format!("sip:user{n}@ims.example").into()],
+        confirmed: true,
+        usages: vec![
+            Usage { purpose: Purpose::Session, until: None },
+            Usage { purpose: Purpose::Event("presence;id=1".into()), until: Some(until) },
+        ],
     }
 }
 
 fn gone(n: u32) -> SavedDevice {
-    SavedDevice { registration: None, sets: Vec::new(), ..saved(n) }
+    SavedDevice { registration: None, sets: Vec::new(), dialogs: Vec::new(), ..saved(n) }
 }
 
 /// A file with these lines, as one run leaves it.

@@ -96,6 +96,16 @@ impl<T> Proxy<T> {
         self.entries.is_empty()
     }
 
+    /// What was remembered of the request of ours that has this transaction.
+    pub fn context(&self, id: ClientId) -> Option<&T> {
+        self.entries.get(&id).map(|entry| &entry.relay.context)
+    }
+
+    /// The INVITE that came in this transaction, while it has no final response.
+    pub fn pending(&self, server: ServerId) -> Option<&Relay<T>> {
+        self.by_server.get(&server).and_then(|id| self.entries.get(id)).map(|entry| &*entry.relay)
+    }
+
     /// Sends a request on. To be called again for the same one after it has failed elsewhere.
     pub fn forward(
         &mut self,

@@ -237,3 +237,10 @@ fn answer(request: &Message, status: u16, challenge: &str, headers: &str) -> Mes
     text.push_str("Content-Length: 0\r\n\r\n");
     Message::parse(text.into_bytes()).unwrap()
 }
+
+/// As [`answer`], from an end that has this tag.
+fn answer_of(request: &Message, status: u16, tag: &str, headers: &str) -> Message {
+    let tagged = |to: &str| if to.contains(";tag=") { to.to_owned() } else { format!("{to};tag={tag}") };
+    let response = answer(request, status, "", headers);
+    Draft::forward(&response).set(Name::To, tagged(request.first(Name::To).unwrap())).finish()
+}
