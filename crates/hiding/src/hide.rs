@@ -26,6 +26,8 @@ impl Hiding {
     pub fn hide(&self, message: &Message, mut fresh: impl FnMut() -> [u8; 16]) -> Option<Message> {
         let mut draft: Option<Draft<'_>> = None;
         for (name, kind) in ENTRIES {
+            let backward = name == Name::RecordRoute && !message.is_request();
+            let kind = if backward { Kind::Backward } else { kind };
             if message.values(name).any(|value| self.is_hidden(name, value)) {
                 let values = self.entries(message, name, kind, &mut fresh);
                 draft.get_or_insert_with(|| Draft::forward(message)).replace_values(name, values);
@@ -82,7 +84,11 @@ impl Hiding {
 
     /// The entry that stands for a run.
     fn token(&self, run: &Run<'_>, kind: Kind, iv: [u8; 16]) -> String {
-        let token = self.seal(kind, &run.entries.join(","), iv);
+        let mut entries = run.entries.clone();
+        if kind == Kind::Backward {
+            entries.reverse();
+        }
+        let token = self.seal(kind, &entries.join(","), iv);
         if kind == Kind::Via {
             //= RFC 3261 8.1.1.7: without a branch it would be a Via of RFC 2543. The hidden one might tell of us.
             let [one, two] = halves(iv);

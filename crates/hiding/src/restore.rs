@@ -10,8 +10,8 @@ use crate::{Hiding, Seen};
 /// Headers in which tokens come back, and the kinds that belong there. A Path is used as Route.
 const ENTRIES: [(Name, &[Kind]); 6] = [
     (Name::Via, &[Kind::Via]),
-    (Name::RecordRoute, &[Kind::Route]),
-    (Name::Route, &[Kind::Route, Kind::Path]),
+    (Name::RecordRoute, &[Kind::Route, Kind::Backward]),
+    (Name::Route, &[Kind::Route, Kind::Backward, Kind::Path]),
     (Name::ServiceRoute, &[Kind::Route]),
     (Name::Path, &[Kind::Path]),
     (Name::Contact, &[Kind::Contact]),
@@ -62,7 +62,15 @@ impl Hiding {
             }
             match opened.kind {
                 Kind::Contact => values.push(Cow::Owned(contact(value, &opened.text))),
-                _ => values.extend(text::list(&opened.text).map(|entry| Cow::Owned(entry.to_owned()))),
+                kind => {
+                    let mut entries: Vec<_> =
+                        text::list(&opened.text).map(|entry| Cow::Owned(entry.to_owned())).collect();
+                    // Nobody has made a Route of it.
+                    if kind == Kind::Backward && name == Name::RecordRoute {
+                        entries.reverse();
+                    }
+                    values.extend(entries);
+                }
             }
         }
         Ok(values)
@@ -80,7 +88,7 @@ impl Hiding {
 fn request_uri(draft: &mut Draft<'_>, opened: &Opened) -> Result<(), TokenRefused> {
     match opened.kind {
         Kind::Contact => draft.set_request_uri(opened.text.clone()),
-        Kind::Route | Kind::Path => {
+        Kind::Route | Kind::Backward | Kind::Path => {
             let mut entries = text::list(&opened.text);
             let first = entries.next().and_then(NameAddr::parse).ok_or(TokenRefused)?;
             draft.set_request_uri(first.uri.to_owned());

@@ -28,18 +28,23 @@ pub(crate) enum Kind {
     Via,
     /// Record-Route, Route, Service-Route: all come back as Route.
     Route,
+    /// Record-Route of a response: whoever sent the request reverses the list for its Route, but cannot reverse what is
+    /// inside a token. So it is sealed the other way round.
+    //= RFC 3261 12.1.2
+    Backward,
     Path,
     /// The URI of a Contact.
     Contact,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Via, Self::Route, Self::Path, Self::Contact];
+    const ALL: [Self; 5] = [Self::Via, Self::Route, Self::Backward, Self::Path, Self::Contact];
 
     const fn octet(self) -> u8 {
         match self {
             Self::Via => b'V',
             Self::Route => b'R',
+            Self::Backward => b'B',
             Self::Path => b'P',
             Self::Contact => b'C',
         }

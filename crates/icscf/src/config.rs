@@ -4,6 +4,8 @@ use std::time::Duration;
 use cx::ServerName;
 use sip::{Timers, Transport};
 
+use crate::Border;
+
 /// What the I-CSCF needs to know, names resolved.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -21,6 +23,8 @@ pub struct Config {
     /// How long one that failed is left out before a single request tries it again; and the longest that one may stay
     /// away with Retry-After.
     pub left_out: Duration,
+    /// Towards other networks.
+    pub border: Option<Border>,
     pub timers: Timers,
     pub transactions: usize,
 }
@@ -35,6 +39,7 @@ impl Config {
             s_cscfs: Vec::new(),
             patience: Duration::from_secs(5),
             left_out: Duration::from_secs(30),
+            border: None,
             timers: Timers::CORE,
             transactions: 100_000,
         }

@@ -1,5 +1,6 @@
 //! The configuration file of the I-CSCF.
 
+mod border;
 mod hiding;
 mod trust;
 
@@ -9,12 +10,14 @@ use std::time::Duration;
 use cx::ServerName;
 use cx::peer::PeerFile;
 use node::config::{ConfigError, resolve};
+use node::sip_shell::TlsListeners;
 use serde::{Deserialize, Serialize};
 use sip::{Transport, Uri};
 use xfrm::ZbFile;
 
 use crate::{Config, SCscf};
 
+pub use self::border::{BorderFile, TransportWord};
 pub use self::hiding::{HidingFile, HidingFileError};
 pub use self::trust::{PartnerFile, TrustFile};
 
@@ -46,6 +49,12 @@ pub struct File {
     /// Nodes of the network to which everything goes in ESP with manual keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zb: Vec<ZbFile>,
+    /// Where other networks reach this one; absent: they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub border: Option<BorderFile>,
+    /// What partners with `hide` do not see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hiding: Option<HidingFile>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -94,12 +103,38 @@ impl File {
         if !(1..=3600).contains(&self.left_out_seconds) {
             return Err(bad("left_out_seconds", &self.left_out_seconds.to_string(), "1 to 3600"));
         }
+        let border = match &self.border {
+            Some(border) => Some(border.core(self).await?),
+            None => None,
+        };
         Ok(Config {
+            border,
             trusted_peers: self.trusted_peers.clone(),
             s_cscfs,
             patience: Duration::from_millis(self.patience_ms),
             left_out: Duration::from_secs(self.left_out_seconds),
             ..Config::new(self.address, &self.home_domain)
+        })
+    }
+}
+
+impl File {
+    /// What the sockets at the border need.
+    pub fn listeners(&self, config: &Config) -> Result<Vec<TlsListeners>, ConfigError> {
+        match (&self.border, &config.border) {
+            (Some(written), Some(border)) => written.listeners(border),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// What is hidden from partners that have `hide`.
+    fn hiding(&self, borders: &[SocketAddr]) -> Result<Option<::hiding::Hiding>, ConfigError> {
+        let borders: Vec<String> = borders.iter().map(ToString::to_string).collect();
+        let load = |file: &HidingFile| file.load(&self.home_domain, borders.iter().map(String::as_str));
+        self.hiding.as_ref().map(load).transpose().map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            let text = format!("{error}{}", cause.unwrap_or_default());
+            bad("hiding", &text, "keys of `akasec hiding-key`, and the inside by domains or prefixes")
         })
     }
 }

@@ -25,11 +25,15 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    let prepare = async |file: File| Ok((file.core().await?, file.cx, ZbFile::load_all(&file.zb)?));
-    Arguments::parse().daemon.run(prepare, async |(config, cx, zb), shutdown| {
+    let prepare = async |file: File| {
+        let config = file.core().await?;
+        let tls = file.listeners(&config)?;
+        Ok((config, tls, file.cx, ZbFile::load_all(&file.zb)?))
+    };
+    Arguments::parse().daemon.run(prepare, async |(config, tls, cx, zb), shutdown| {
         let address = config.address;
         let _zb = ZbInterfaces::secure(zb)?;
-        let shell = Shell::start(config, Arc::new(cx.connect().await?))?;
+        let shell = Shell::start(config, tls, Arc::new(cx.connect().await?))?;
         tracing::info!(%address, hss = cx.peer, "I-CSCF is ready");
         shell.run(shutdown).await
     })

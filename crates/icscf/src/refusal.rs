@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use cx::{BaseCode, CxFailure, ExperimentalCode, LinkError};
 use sip::routing;
 use thiserror::Error;
@@ -16,8 +18,25 @@ pub enum Refusal {
     BadVisitedNetwork,
     #[error("a request within a dialog does not come this way")]
     InDialog,
-    #[error("this method is not served")]
-    MethodNotServed,
+    #[error("no network that is known here serves the address")]
+    NoPartner,
+    #[error("a request of one network for another does not come this way")]
+    Transit,
+    #[error("who is outside the trust domain does not choose the way inside")]
+    UntrustedRoute,
+    #[error("a hidden entry of this network cannot be read")]
+    BadToken,
+    #[error("{0}")]
+    Privacy(#[from] trust::MemoryError),
+    #[error("nobody has answered")]
+    Silent,
+    /// To anything but INVITE.
+    #[error("the next hop has not answered")]
+    NoAnswer,
+    #[error("the next hop cannot be reached")]
+    Unreachable,
+    #[error("the sender has taken it back")]
+    Cancelled,
     #[error("the transaction to cancel does not exist")]
     NoSuchTransaction,
     #[error("{0}")]
@@ -40,18 +59,31 @@ pub enum Refusal {
 impl Refusal {
     /// The one table from cause to SIP status and reason phrase (`spec/05` section 3).
     //= TS 24.229 5.3.1.2
-    pub fn status(&self) -> (u16, &'static str) {
+    pub fn status(&self) -> (u16, Cow<'static, str>) {
+        if let Self::Privacy(error) = self {
+            let (status, reason) = error.status();
+            return (status, reason.into());
+        }
+        let (status, reason) = self.fixed();
+        (status, reason.into())
+    }
+
+    fn fixed(&self) -> (u16, &'static str) {
         match self {
             Self::Routing(refusal) => refusal.status(),
-            Self::UntrustedPeer => (403, "Forbidden"),
-            Self::NoIdentity | Self::BadVisitedNetwork => (400, "Bad Request"),
-            Self::MethodNotServed => (405, "Method Not Allowed"),
+            Self::UntrustedPeer | Self::Transit | Self::UntrustedRoute => (403, "Forbidden"),
+            Self::NoIdentity | Self::BadVisitedNetwork | Self::BadToken | Self::Privacy(_) => {
+                (400, "Bad Request")
+            }
+            Self::NoPartner => (404, "Not Found"),
+            Self::Silent => (408, "Request Timeout"),
+            Self::Cancelled => (487, "Request Terminated"),
             Self::NoSuchTransaction | Self::InDialog => (481, "Call/Transaction Does Not Exist"),
             Self::Hss(failure) => of_failure(failure),
             Self::NotLocated(failure) => of_location(failure),
             Self::Link(_) => (480, "Temporarily Unavailable"),
-            Self::WrongAnswer | Self::AllBusy => (500, "Server Internal Error"),
-            Self::NoSCscf => (504, "Server Time-out"),
+            Self::WrongAnswer | Self::AllBusy | Self::Unreachable => (500, "Server Internal Error"),
+            Self::NoSCscf | Self::NoAnswer => (504, "Server Time-out"),
             Self::Overloaded => (503, "Service Unavailable"),
         }
     }

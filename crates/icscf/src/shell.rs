@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cx::{Answer, Link, LinkError};
 use node::control::Asked;
 use node::control::protocol::Nothing;
-use node::sip_shell::{self, Callers, SipCore, Want};
+use node::sip_shell::{self, Callers, Listeners, SipCore, TlsListeners, Want};
 use node::{Endpoints, Shutdown};
 use sip::{Flow, Instant, Message};
 
@@ -19,9 +19,15 @@ pub struct Shell {
 }
 
 impl Shell {
-    /// Binds UDP and TCP. In the network namespace of the calling thread, inside a runtime.
-    pub fn start(config: Config, link: Arc<dyn Link>) -> anyhow::Result<Self> {
-        let endpoints = sip_shell::bind(config.address)?;
+    /// Binds UDP and TCP inside and at the border, and TLS there as `tls` says. In the network namespace of the calling
+    /// thread, inside a runtime.
+    pub fn start(config: Config, tls: Vec<TlsListeners>, link: Arc<dyn Link>) -> anyhow::Result<Self> {
+        let border = config.border.iter();
+        let border = border.flat_map(|border| {
+            border.interfaces.iter().filter(|interface| !border.secure.contains(interface))
+        });
+        let clear = [config.address].iter().chain(border).copied().collect();
+        let endpoints = sip_shell::bind(Listeners { clear, tls })?;
         Ok(Self { core: ICscf::new(config, node::seed()?), endpoints, link })
     }
 
@@ -48,8 +54,8 @@ impl SipCore for ICscf {
     type Request = Nothing;
     type PeerRequest = Nothing;
 
-    fn receive(&mut self, now: Instant, flow: Flow, message: Message, _names: &[Box<str>]) {
-        self.handle(now, Input::Received { flow, message });
+    fn receive(&mut self, now: Instant, flow: Flow, message: Message, names: &[Box<str>]) {
+        self.handle(now, Input::Received { flow, message, names: names.into() });
     }
 
     fn answer(&mut self, now: Instant, id: CxId, answer: Self::Answer) {
@@ -87,6 +93,7 @@ impl SipCore for ICscf {
 fn log(event: &Event) {
     match event {
         Event::Forwarded { impu, to } => tracing::info!(%impu, %to, "forwarded"),
+        Event::Left { to, trusted } => tracing::info!(%to, trusted, "left the network"),
         Event::Refused { impi, refusal } => {
             let impi = impi.as_ref().map(aka::Impi::as_str);
             tracing::warn!(impi, status = refusal.status().0, "refused: {refusal}");

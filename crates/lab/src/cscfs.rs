@@ -51,7 +51,7 @@ pub(crate) fn start_icscf(network: &Network, hss: Arc<dyn Server>) -> Result<(Ro
         s_cscfs: vec![icscf::SCscf::new(name, operator.s_cscf())],
         ..icscf::Config::new(operator.i_cscf(), &domain)
     };
-    let start = move || icscf::shell::Shell::start(config, Arc::new(link));
+    let start = move || icscf::shell::Shell::start(config, Vec::new(), Arc::new(link));
     Ok((Role::start("I-CSCF", &network.icscf, start, icscf::shell::Shell::run)?, spent))
 }
 

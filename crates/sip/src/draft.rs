@@ -112,6 +112,14 @@ impl<'a> Draft<'a> {
         self
     }
 
+    /// No effect on a request.
+    pub fn set_status(&mut self, to: u16, because: impl Into<Cow<'a, str>>) -> &mut Self {
+        if let Opening::Response { status, reason } = &mut self.start {
+            (*status, *reason) = (to, because.into());
+        }
+        self
+    }
+
     /// Adds a line at the end.
     pub fn push(&mut self, name: Name, value: impl Into<Cow<'a, str>>) -> &mut Self {
         self.lines.push(Line::known(name, value.into()));

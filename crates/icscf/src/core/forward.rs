@@ -1,166 +1,127 @@
-//! To an S-CSCF, to the next when it does not take the request, and the answer back.
+//! To an S-CSCF, and to the next when it does not take the request.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng;
-use sip::routing::{self, branch};
-use sip::{ClientId, Draft, Flow, Instant, Message, Method, Name, Transport};
+use sip::proxy::{Cause, Failure};
+use sip::{ClientId, Draft, Hop, Instant, Message, Method, Name, Relay};
 
-use super::{Event, Forwarded, ICscf, Output, Task};
+use super::{Event, ICscf, Output, Passage, Search, Task, Way};
 use crate::pool::{Choice, Outcome, Wanted};
 use crate::{Refusal, SCscf};
 
-/// A request over this must not leave by UDP.
-//= RFC 3261 18.1.1
-const UDP_LIMIT: usize = 1300;
-
 impl ICscf {
     /// To the next S-CSCF that may take it.
-    pub(super) fn forward(&mut self, now: Instant, task: Task) {
-        let Some(wanted) = &task.wanted else { return };
+    pub(super) fn forward(&mut self, now: Instant, task: Task, search: Search) {
+        let Some(wanted) = &search.wanted else { return };
         let draw = self.rng.next_u64();
-        match self.pool.choose(now, wanted, &task.tried, draw) {
-            Some(choice) => self.forward_to(now, task, choice, None),
-            None => self.choose_again(now, task),
+        match self.pool.choose(now, wanted, &search.tried, draw) {
+            Some(choice) => self.forward_to(now, task, search, choice),
+            None => self.choose_again(now, task, search),
         }
     }
 
     /// The S-CSCF the HSS has stored is gone, or is none of ours: another one that fits takes the user, once.
-    fn choose_again(&mut self, now: Instant, task: Task) {
-        let Task { server, message, question, tried, wanted, busy } = task;
-        let another = question.clone().for_another();
-        if let (Some(question), Some(Wanted::Named(_))) = (another, &wanted) {
-            return self.ask(now, Task { server, message, question, tried, wanted: None, busy });
+    fn choose_again(&mut self, now: Instant, task: Task, search: Search) {
+        let another = search.question.clone().for_another();
+        if let (Some(question), Some(Wanted::Named(_))) = (another, &search.wanted) {
+            return self.locate(now, task, Search { question, wanted: None, ..search });
         }
         //= RFC 3261 16.7: a 503 of one server says nothing about us
-        let refusal = if busy { Refusal::AllBusy } else { Refusal::NoSCscf };
-        self.refuse(now, server, &message, refusal);
+        let refusal = if search.busy { Refusal::AllBusy } else { Refusal::NoSCscf };
+        self.refuse(now, task.server, &task.request, refusal);
     }
 
-    /// `instead`: the transport, where the one that would be used has failed.
-    fn forward_to(&mut self, now: Instant, task: Task, choice: Choice, instead: Option<Transport>) {
+    fn forward_to(&mut self, now: Instant, task: Task, search: Search, choice: Choice) {
         let Some(s_cscf) = self.pool.get(choice).cloned() else { return };
-        let branch = branch(self.rng.next_u64(), self.rng.next_u64());
-        let prepared = self.toward(&task.message, &s_cscf, &branch, instead);
-        let (message, flow) = match prepared {
-            Ok(prepared) => prepared,
-            Err(refusal) => return self.refuse(now, task.server, &task.message, refusal),
+        let hop = match self.toward(&task, &s_cscf) {
+            Ok(hop) => hop,
+            Err(refusal) => return self.refuse(now, task.server, &task.request, refusal),
         };
-        // RFC 3261 18.1.1: what left over TCP for its size alone may go by UDP where TCP is refused.
-        let may_fall_back =
-            flow.transport == Transport::Tcp && s_cscf.transport.is_none() && instead.is_none();
-        match self.transactions.request(now, flow, self.config.timers, message) {
+        let impu = search.question.impu().clone();
+        let (server, request) = (task.server, task.request.clone());
+        let context = Passage { task, way: Way::SCscf(Box::new(search)) };
+        match self.proxy.forward(now, &mut self.transactions, Relay { server, request, context }, hop) {
             Ok(client) => {
-                let impu = task.question.impu().clone();
                 self.event(Event::Forwarded { impu, to: s_cscf.name });
                 self.pool.sent(choice);
-                let deadline = now + self.config.patience;
-                self.deadlines.insert((deadline, client));
-                self.forwarded.insert(client, Forwarded { task, choice, deadline, may_fall_back });
+                self.watch.asked(client, choice, now + self.config.patience);
             }
-            Err(_) => self.refuse(now, task.server, &task.message, Refusal::Overloaded),
+            Err(full) => {
+                let relay = full.0;
+                self.refuse(now, relay.server, &relay.request, Refusal::Overloaded);
+            }
         }
     }
 
     /// SM3 and SM9, and other requests.
-    fn toward(
-        &self,
-        request: &Message,
-        s_cscf: &SCscf,
-        branch: &str,
-        instead: Option<Transport>,
-    ) -> Result<(Message, Flow), Refusal> {
-        let mut draft = Draft::forward(request);
-        routing::consume_routes(request, &mut draft, |uri| {
-            uri.host.ip() == Some(self.config.address.ip())
-                && uri.port.unwrap_or(5060) == self.config.address.port()
-        })?;
-        if request.method() == Method::Register {
+    fn toward(&mut self, task: &Task, s_cscf: &SCscf) -> Result<Hop, Refusal> {
+        let mut draft = Draft::forward(&task.message);
+        if task.message.method() == Method::Register {
             //= TS 24.229 5.3.1.2: the Request-URI becomes the S-CSCF's
             draft.set_request_uri(s_cscf.name.as_str().to_owned());
         } else {
             //= TS 24.229 5.3.2.1: the S-CSCF becomes the topmost Route
             draft.push_front(Name::Route, format!("<{}>", loose(s_cscf.name.as_str())));
         }
-        draft.set(Name::MaxForwards, routing::max_forwards(request)?.to_string());
-        let address = self.config.address;
-        let via = |transport: Transport| format!("SIP/2.0/{} {address};branch={branch}", transport.as_str());
-        let wanted = instead.or(s_cscf.transport);
-        if wanted != Some(Transport::Tcp) {
-            draft.push_front(Name::Via, via(Transport::Udp));
-            let message = draft.finish();
-            if wanted.is_some() || message.bytes().len() <= UDP_LIMIT {
-                return Ok((message, Flow::udp(address, s_cscf.address)));
-            }
-            draft.remove_first_value(Name::Via);
-        }
-        draft.push_front(Name::Via, via(Transport::Tcp));
-        let any_port = SocketAddr::new(address.ip(), 0);
-        Ok((draft.finish(), Flow::tcp(any_port, s_cscf.address)))
+        let message = draft.finish();
+        self.inward(&task.request, &message, &task.origin, s_cscf.address, s_cscf.transport)
     }
 
-    pub(super) fn answered(&mut self, now: Instant, id: ClientId, response: &Message) {
-        // Of one that has been passed over it comes too late: another S-CSCF has the request.
-        let Some(status) = response.status() else { return };
-        if status < 200 {
-            if let Some(forwarded) = self.forwarded.get(&id) {
-                // It lives and has work to do: from now on the transaction's own timer counts.
-                self.deadlines.remove(&(forwarded.deadline, id));
-                let choice = forwarded.choice;
-                if self.pool.lives(choice) {
-                    self.back_in(choice);
-                }
-            }
-            return;
-        }
-        let Some(forwarded) = self.take(id) else { return };
-        if status == 503 {
-            let seconds = response.first(Name::RetryAfter).and_then(leading_number);
-            return self.passed(now, forwarded, Outcome::Busy(seconds));
-        }
-        //= TS 24.229 5.3.1.2: 3xx and 480 to a REGISTER mean another S-CSCF
-        let elsewhere = matches!(status, 300..400 | 480);
-        if elsewhere && forwarded.task.message.method() == Method::Register {
-            return self.passed(now, forwarded, Outcome::Answered);
-        }
-        let Forwarded { task, choice, .. } = forwarded;
-        if self.pool.ended(now, choice, Outcome::Answered) {
+    /// Somebody has answered: an S-CSCF that does so lives.
+    pub(super) fn heard(&mut self, id: ClientId) {
+        if let Some(choice) = self.watch.spoke(id)
+            && self.pool.lives(choice)
+        {
             self.back_in(choice);
         }
-        let mut draft = Draft::forward(response);
-        draft.remove_first_value(Name::Via);
-        self.transactions.respond(now, task.server, draft.finish());
     }
 
-    /// The transaction failed. `refused`: the transport did, at once.
-    pub(super) fn failed(&mut self, now: Instant, id: ClientId, refused: bool) {
-        let Some(forwarded) = self.take(id) else { return };
-        if refused && forwarded.may_fall_back {
-            let Forwarded { task, choice, .. } = forwarded;
-            self.pool.ended_untold(choice);
-            return self.forward_to(now, task, choice, Some(Transport::Udp));
+    /// A final answer of an S-CSCF. Answers whether the request goes to another one.
+    pub(super) fn passed_over(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        relay: &Arc<Relay<Passage>>,
+        response: &Message,
+    ) -> bool {
+        let (Some(choice), Some(status)) = (self.watch.ended(id), response.status()) else { return false };
+        //= TS 24.229 5.3.1.2: 3xx and 480 to a REGISTER mean another S-CSCF
+        let elsewhere = matches!(status, 300..400 | 480) && relay.request.method() == Method::Register;
+        if status == 503 {
+            let seconds = response.first(Name::RetryAfter).and_then(leading_number);
+            self.next(now, &relay.context, choice, Outcome::Busy(seconds));
+        } else if elsewhere {
+            self.next(now, &relay.context, choice, Outcome::Answered);
+        } else if self.pool.ended(now, choice, Outcome::Answered) {
+            self.back_in(choice);
         }
-        self.passed(now, forwarded, Outcome::Silent);
+        status == 503 || elsewhere
+    }
+
+    /// The request got no answer. Answers whether it goes to another S-CSCF.
+    pub(super) fn silent(&mut self, now: Instant, id: ClientId, failure: &Failure<Passage>) -> bool {
+        let Some(choice) = self.watch.ended(id) else { return false };
+        if failure.cause == Cause::Cancelled {
+            self.pool.ended_untold(choice);
+            return false;
+        }
+        self.next(now, &failure.relay.context, choice, Outcome::Silent);
+        true
     }
 
     /// S-CSCFs that have not said a word in time.
     pub(super) fn run_deadlines(&mut self, now: Instant) {
-        while let Some((at, id)) = self.deadlines.first().copied()
-            && at <= now
-        {
-            self.deadlines.pop_first();
-            self.failed(now, id, false);
+        while let Some(id) = self.watch.overdue(now) {
+            let choice = self.watch.ended(id);
+            let relay = self.proxy.withdraw(&mut self.transactions, id);
+            if let (Some(choice), Some(relay)) = (choice, relay) {
+                self.next(now, &relay.context, choice, Outcome::Silent);
+            }
         }
     }
 
-    fn take(&mut self, id: ClientId) -> Option<Forwarded> {
-        let forwarded = self.forwarded.remove(&id)?;
-        self.deadlines.remove(&(forwarded.deadline, id));
-        Some(forwarded)
-    }
-
-    fn passed(&mut self, now: Instant, forwarded: Forwarded, outcome: Outcome) {
-        let Forwarded { mut task, choice, .. } = forwarded;
+    fn next(&mut self, now: Instant, passage: &Passage, choice: Choice, outcome: Outcome) {
         let changed = self.pool.ended(now, choice, outcome);
         let Some(name) = self.pool.get(choice).map(|s_cscf| s_cscf.name.clone()) else { return };
         match outcome {
@@ -171,9 +132,11 @@ impl ICscf {
             _ => {}
         }
         self.event(Event::Passed { name });
-        task.tried.push(choice);
-        task.busy |= matches!(outcome, Outcome::Busy(_));
-        self.forward(now, task);
+        let Way::SCscf(search) = &passage.way else { return };
+        let mut search = Search::clone(search);
+        search.tried.push(choice);
+        search.busy |= matches!(outcome, Outcome::Busy(_));
+        self.forward(now, passage.task.clone(), search);
     }
 
     fn back_in(&mut self, choice: Choice) {

@@ -4,7 +4,7 @@ use aka::{Impi, Impu};
 use cx::{LocationInfoRequest, UserAuthorizationRequest, UserAuthorizationType, VisitedNetwork};
 use sip::header::PVisitedNetworkId;
 use sip::routing;
-use sip::{Contacts, Message, Method, Name};
+use sip::{Contacts, Message, Name};
 
 use crate::{Config, Refusal};
 
@@ -17,18 +17,14 @@ pub(super) enum Question {
     Location(LocationInfoRequest),
 }
 
-/// Methods that pass beside REGISTER. INVITE comes with the issue on requests between users.
-pub(super) const SERVED: &str = "REGISTER, SUBSCRIBE, MESSAGE, OPTIONS, PUBLISH";
-
 impl Question {
-    pub(super) fn of(request: &Message, config: &Config) -> Result<Self, Refusal> {
-        match request.method() {
-            Method::Register => authorization(request, config).map(Self::Authorization),
-            Method::Subscribe | Method::Message | Method::Options | Method::Publish => {
-                location(request).map(Self::Location)
-            }
-            _ => Err(Refusal::MethodNotServed),
-        }
+    pub(super) fn of_register(request: &Message, config: &Config) -> Result<Self, Refusal> {
+        authorization(request, config).map(Self::Authorization)
+    }
+
+    /// Of any other request for a user of this network.
+    pub(super) fn of_location(request: &Message) -> Result<Self, Refusal> {
+        location(request).map(Self::Location)
     }
 
     pub(super) fn request(&self) -> cx::Request {
@@ -64,7 +60,6 @@ impl Question {
 
 fn authorization(request: &Message, config: &Config) -> Result<UserAuthorizationRequest, Refusal> {
     routing::proxy_require(request, &["path"])?;
-    routing::max_forwards(request)?;
     let impi = identity(request).ok_or(Refusal::NoIdentity)?;
     let to = request.to().and_then(|to| to.parse_uri()).map_err(|_| Refusal::NoIdentity)?;
     let impu = Impu::new(&to.identity()).map_err(|_| Refusal::NoIdentity)?;
@@ -81,8 +76,6 @@ fn authorization(request: &Message, config: &Config) -> Result<UserAuthorization
 
 //= TS 24.229 5.3.2.1
 fn location(request: &Message) -> Result<LocationInfoRequest, Refusal> {
-    routing::proxy_require(request, &[])?;
-    routing::max_forwards(request)?;
     // Requests within a dialog go by its route set, in which we are not.
     if request.address(Name::To).map_err(|_| Refusal::NoIdentity)?.tag().is_some() {
         return Err(Refusal::InDialog);

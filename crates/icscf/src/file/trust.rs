@@ -20,8 +20,12 @@
 //! certificate = "icscf.partner.example"
 //! ```
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 use trust::{BorderPolicy, Certificate, Interface, Prefix, Rule, Trust, TrustDomain, WithoutPrivacy};
+
+use super::border::TransportWord;
 
 /// `[trust]`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -54,6 +58,21 @@ pub struct PartnerFile {
     /// The name in the certificate of its nodes; without one, TLS proves nothing for this partner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// "HOST:PORT" of its entry; without one nothing is sent there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_hop: Option<String>,
+    /// Ours, where requests to it leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<SocketAddr>,
+    /// Without it UDP, or TCP where a request is too large for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<TransportWord>,
+    /// Where its nodes are, beside the next hop.
+    #[serde(default)]
+    pub addresses: Vec<Prefix>,
+    /// It sees tokens in place of our nodes.
+    #[serde(default)]
+    pub hide: bool,
 }
 
 fn other() -> Trust {
@@ -85,8 +104,6 @@ impl TrustFile {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use sip::Transport;
     use trust::{Direction, Peer, Protection};
 

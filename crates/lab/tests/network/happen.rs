@@ -1,6 +1,7 @@
 //! What happens at a node, and what the node wants done then.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::pcscf::core as p;
@@ -8,7 +9,7 @@ use ::ue::core as u;
 use cx::LinkError;
 use rand_chacha::rand_core::Rng;
 use sec_agree::{Associations, SaSet};
-use sip::{Flow, Instant, Message};
+use sip::{Flow, Instant, Message, Transport};
 
 use super::map::protects;
 use super::{Happening, Network, Node, Packet, diameter, sites};
@@ -124,7 +125,10 @@ impl Network {
         match node {
             Node::Ue(n) => self.ues[usize::from(n)].handle(now, u::Input::Received { flow, message }),
             Node::PCscf(..) => self.pcscf_mut(node).handle(now, p::Input::Received { flow, message }),
-            Node::ICscf(..) => self.icscf_mut(node).handle(now, icscf::Input::Received { flow, message }),
+            Node::ICscf(..) => {
+                let names = certificate(flow);
+                self.icscf_mut(node).handle(now, icscf::Input::Received { flow, message, names });
+            }
             Node::SCscf(..) => self.server(node).handle(now, scscf::Input::Received { flow, message }),
             Node::Partner => self.partner.received(now, flow, message),
         }
@@ -256,4 +260,15 @@ impl Network {
         self.cx_failure
             .map_or_else(|| Ok(diameter::carried(&from, request, |request| hss.answer(&from, request))), Err)
     }
+}
+
+/// The names that the sender's certificate has.
+fn certificate(flow: Flow) -> Arc<[Box<str>]> {
+    if flow.transport != Transport::Tls {
+        return [].into();
+    }
+    let node = sites::owner(flow.remote);
+    let host =
+        matches!(node, Node::PCscf(..) | Node::ICscf(..) | Node::SCscf(..)).then(|| sites::host(node).into());
+    host.into_iter().collect()
 }

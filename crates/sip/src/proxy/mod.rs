@@ -32,6 +32,7 @@ pub struct Relay<T> {
 /// How a request ended that no final response ended.
 #[derive(Debug)]
 pub struct Failure<T> {
+    pub id: ClientId,
     pub relay: Arc<Relay<T>>,
     pub cause: Cause,
 }
@@ -173,12 +174,12 @@ impl<T> Proxy<T> {
             (Stage::Accepted, _) => None,
             (Stage::Trying { cancelled: false }, Some(instead)) if cause == Cause::Unreachable => {
                 let sent = self.send(now, transactions, relay, *instead, stage);
-                sent.err().map(|Full(relay)| Failure { relay, cause })
+                sent.err().map(|Full(relay)| Failure { id, relay, cause })
             }
             (Stage::Trying { cancelled: true } | Stage::Cancelled, _) => {
-                Some(Failure { relay, cause: Cause::Cancelled })
+                Some(Failure { id, relay, cause: Cause::Cancelled })
             }
-            _ => Some(Failure { relay, cause }),
+            _ => Some(Failure { id, relay, cause }),
         }
     }
 
@@ -196,6 +197,13 @@ impl<T> Proxy<T> {
         let Some(id) = self.by_server.get(&invite).copied() else { return Some(invite) };
         self.take_back(now, transactions, id, cancel.first(Name::Reason));
         None
+    }
+
+    /// Forgets a request as if it had not been sent on: it goes another way.
+    pub fn withdraw(&mut self, transactions: &mut Transactions, id: ClientId) -> Option<Arc<Relay<T>>> {
+        let entry = self.take(id)?;
+        transactions.abandon(id);
+        Some(entry.relay)
     }
 
     /// The request's own transaction has ended: nobody waits for an answer.
@@ -225,7 +233,7 @@ impl<T> Proxy<T> {
                 Stage::Trying { .. } | Stage::Proceeding => Cause::Silent,
             };
             transactions.abandon(id);
-            failures.push(Failure { relay: entry.relay, cause });
+            failures.push(Failure { id, relay: entry.relay, cause });
         }
         failures
     }
