@@ -73,10 +73,10 @@ impl ICscf {
 
     /// The transaction failed.
     pub(super) fn failed(&mut self, now: Instant, id: ClientId, cause: Cause) {
-        if let Some(failure) = self.proxy.failed(now, &mut self.transactions, id, cause) {
-            if !self.silent(now, id, &failure) {
-                self.gave_up(now, &failure);
-            }
+        if let Some(failure) = self.proxy.failed(now, &mut self.transactions, id, cause)
+            && !self.silent(now, id, &failure)
+        {
+            self.gave_up(now, &failure);
         }
     }
 
