@@ -97,7 +97,7 @@ impl PCscf {
 
     /// Nobody answered, or the request could not leave.
     pub(super) fn relay_failed(&mut self, now: Instant, failure: &Failure<Relayed>) {
-        let Failure { relay, cause } = failure;
+        let Failure { relay, cause, .. } = failure;
         let is_invite = relay.request.method() == Method::Invite;
         let refusal = match (relay.context.way, cause) {
             (_, Cause::Cancelled) => Refusal::Cancelled,
