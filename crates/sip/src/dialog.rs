@@ -110,16 +110,31 @@ impl Dialog {
         }
         self.remote_cseq = Some(number);
         //= RFC 6665 4.4.1: SUBSCRIBE and NOTIFY refresh the target
-        if let Ok(target) = contact(request) {
+        self.retarget(request);
+        Ok(())
+    }
+
+    /// The peer is where this request of its own, or its 2xx to one of ours, says.
+    pub fn retarget(&mut self, message: &Message) {
+        if let Ok(target) = contact(message) {
             self.remote_target = target;
         }
-        Ok(())
     }
 
     /// The next request in the dialog, without Via and body.
     //= RFC 3261 12.2.1.1
     pub fn request(&mut self, method: Method<'static>) -> Draft<'static> {
         self.local_cseq += 1;
+        self.numbered(method, self.local_cseq)
+    }
+
+    /// The ACK of a 2xx to our INVITE with this CSeq.
+    //= RFC 3261 13.2.2.4
+    pub fn ack(&self, cseq: u32) -> Draft<'static> {
+        self.numbered(Method::Ack, cseq)
+    }
+
+    fn numbered(&self, method: Method<'static>, cseq: u32) -> Draft<'static> {
         let mut draft = Draft::request(method, self.remote_target.clone());
         for route in &self.route_set {
             draft.push(Name::Route, route.clone());
@@ -129,7 +144,7 @@ impl Dialog {
             .push(Name::From, format!("<{}>;tag={}", self.local_uri, self.local_tag))
             .push(Name::To, format!("<{}>;tag={}", self.remote_uri, self.remote_tag))
             .push(Name::CallId, self.call_id.clone())
-            .push(Name::CSeq, format!("{} {}", self.local_cseq, method.as_str()));
+            .push(Name::CSeq, format!("{cseq} {method}"));
         draft
     }
 }
@@ -232,6 +247,25 @@ mod tests {
         assert_eq!(refresh.request_uri(), Some("sip:scscf.example:5060"));
         assert!(notifier.owns(&refresh));
         assert_eq!(notifier.take(&refresh), Ok(()));
+    }
+
+    #[test]
+    fn sip_19_an_ack_has_the_number_of_its_invite_and_the_route_of_the_dialog() {
+        let request = subscribe();
+        let mut caller = Dialog::uac(&request, &answer(&request)).unwrap();
+        let mut moved = Draft::reply(&request, 200, "OK", Some("s"));
+        moved.push(Name::Contact, "<sip:elsewhere.example>");
+        caller.retarget(&moved.finish());
+        let ack = caller.ack(7).finish();
+        assert_eq!((ack.first(Name::CSeq), caller.local_cseq), (Some("7 ACK"), 7));
+        assert_eq!(ack.request_uri(), Some("sip:elsewhere.example"));
+        assert_eq!(
+            ack.values(Name::Route).collect::<Vec<_>>(),
+            ["<sip:gm.example:6100;lr>", "<sip:mw.example;lr>"]
+        );
+        assert_eq!(ack.to().unwrap().tag(), Some("s"));
+        let next = caller.request(Method::Bye).finish();
+        assert_eq!(next.first(Name::CSeq), Some("8 BYE"), "an ACK counts for nothing");
     }
 
     #[test]

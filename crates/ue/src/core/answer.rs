@@ -89,6 +89,7 @@ impl Ue {
         self.last_authorization = None;
         self.refresh = None;
         self.recovery.registered(None);
+        self.drop_calls();
         let outputs = self.sets.retire(now, true);
         self.outputs.extend(outputs);
         self.step(Step::Deregistered);

@@ -3,8 +3,7 @@
 use sip::header::Scheme;
 use sip::{Flow, Instant, Message, Method, Name, OptionTags, ServerId, Uri};
 
-use super::command::in_brackets;
-use super::{CallId, ReceivedRequest, Step, Ue};
+use super::{Body, CallId, ReceivedRequest, Step, Ue};
 
 /// What this UE understands.
 pub(super) const ALLOW: &str =
@@ -17,11 +16,12 @@ pub(super) struct Verdict {
     pub(super) status: u16,
     pub(super) reason: Box<str>,
     pub(super) lines: Vec<(Name, String)>,
+    pub(super) body: Option<Body>,
 }
 
 impl Verdict {
     pub(super) fn new(status: u16, reason: &str) -> Self {
-        Self { status, reason: reason.into(), lines: Vec::new() }
+        Self { status, reason: reason.into(), lines: Vec::new(), body: None }
     }
 
     pub(super) fn ok() -> Self {
@@ -39,7 +39,7 @@ impl Verdict {
 }
 
 /// What came, and where the answer to it goes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) id: ServerId,
     pub(super) flow: Flow,
@@ -51,20 +51,15 @@ impl Ue {
         if let Err(verdict) = check(&asked.request) {
             return self.answer(now, &asked, &verdict, None);
         }
-        let in_dialog = asked.request.to().is_ok_and(|to| to.tag().is_some());
+        if asked.request.to().is_ok_and(|to| to.tag().is_some()) {
+            return self.asked_within(now, asked);
+        }
         let verdict = match asked.request.method() {
-            _ if in_dialog => Verdict::no_dialog(),
+            Method::Invite => return self.invited(now, asked),
             Method::Message => Verdict::ok(),
             Method::Options => self.abilities(),
-            Method::Invite => match self.config.answering.with.refusal() {
-                Some((status, reason, contact)) => {
-                    let verdict = Verdict::new(status, reason);
-                    contact
-                        .map_or(verdict.clone(), |contact| verdict.with(Name::Contact, in_brackets(contact)))
-                }
-                None => Verdict::new(480, "Temporarily Unavailable"),
-            },
-            _ => Verdict::new(405, "Method Not Allowed").with(Name::Allow, ALLOW),
+            Method::Subscribe => Verdict::new(489, "Bad Event"),
+            _ => Verdict::no_dialog(),
         };
         self.answer(now, &asked, &verdict, None);
     }
@@ -89,6 +84,9 @@ impl Ue {
         let mut draft = self.reply(&asked.request, verdict.status, &verdict.reason, &tag);
         for (name, value) in &verdict.lines {
             draft.push(*name, value.clone());
+        }
+        if let Some(body) = &verdict.body {
+            draft.body(body.content_type.to_string(), body.octets.clone());
         }
         let response = draft.finish();
         self.respond_to(now, asked, response);

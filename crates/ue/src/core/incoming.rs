@@ -3,7 +3,7 @@
 use sip::{ClientId, Draft, Flow, Instant, Message, Method, Received, ServerId};
 
 use super::Ue;
-use super::asked::{Asked, Verdict};
+use super::asked::Asked;
 
 impl Ue {
     pub(super) fn received(&mut self, now: Instant, flow: Flow, message: Message) {
@@ -26,9 +26,11 @@ impl Ue {
                 }
                 self.asked(now, Asked { id, flow, request });
             }
-            Received::Cancel { id, request, .. } => {
-                self.answer(now, &Asked { id, flow, request }, &Verdict::no_dialog(), None);
+            Received::Cancel { id, invite, request } => {
+                self.transactions.reply_over(id, reply);
+                self.cancelled(now, &Asked { id, flow, request }, invite);
             }
+            Received::Ack { request } => self.acked(now, &request),
             _ => {}
         }
     }
@@ -97,7 +99,9 @@ impl Ue {
             || self.subscription.as_ref().is_some_and(|subscription| subscription.call_id() == call_id)
     }
 
-    fn user_answered(&mut self, _now: Instant, id: ClientId, status: u16, response: &Message) {
-        self.page_answered(id, status, response);
+    fn user_answered(&mut self, now: Instant, id: ClientId, status: u16, response: &Message) {
+        if !self.page_answered(id, status, response) {
+            self.call_answered(now, id, status, response);
+        }
     }
 }

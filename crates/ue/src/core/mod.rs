@@ -3,6 +3,7 @@
 mod answer;
 mod answering;
 mod asked;
+mod calls;
 mod challenge;
 mod command;
 mod config;
@@ -34,6 +35,7 @@ use sec_agree::{Associations, SaSet, SecurityClient, SpiPool};
 use sip::{ClientId, Flow, Instant, Message, Transactions, Transmit};
 
 pub use self::answering::{Answering, CallAnswer};
+use self::calls::Calls;
 pub use self::command::{Body, Call, CallId, Command, Identity, Request, RequestId};
 pub use self::config::{Config, TransportChoice};
 pub use self::fault::{Fault, UnknownFault};
@@ -159,6 +161,7 @@ pub struct Ue {
     refresh: Option<Instant>,
     recovery: Recovery,
     pages: Pages,
+    calls: Calls,
     outputs: VecDeque<Output>,
 }
 
@@ -180,6 +183,7 @@ impl Ue {
             refresh: None,
             recovery: Recovery::default(),
             pages: Pages::default(),
+            calls: Calls::default(),
             outputs: VecDeque::new(),
             config,
         }
@@ -270,8 +274,15 @@ impl Ue {
         // A registration of its own accord waits for the command under way.
         let refresh = self.refresh.filter(|_| attempt.is_none());
         let subscription = self.subscription.as_ref().map(Subscription::next_timeout);
-        let deadlines =
-            [self.transactions.next_timeout(), self.sets.next_timeout(), attempt, refresh, subscription];
+        let calls = self.calls_next_timeout();
+        let deadlines = [
+            self.transactions.next_timeout(),
+            self.sets.next_timeout(),
+            attempt,
+            refresh,
+            subscription,
+            calls,
+        ];
         Output::WaitUntil(deadlines.into_iter().flatten().min())
     }
 
@@ -283,17 +294,12 @@ impl Ue {
                 self.config.answering = *answering;
                 return;
             }
-            Command::Call(_) => {
-                let step = CallStep::Failed(Failure::NotNow("this UE does not call yet"));
-                return self.step(Step::Call { call: CallId(0), step });
-            }
-            Command::HangUp { call }
-            | Command::Cancel { call }
-            | Command::Reinvite { call }
-            | Command::Update { call }
-            | Command::Inform { call, .. } => {
-                return self.step(Step::Call { call, step: CallStep::Failed(Failure::NoSuchCall) });
-            }
+            Command::Call(_)
+            | Command::HangUp { .. }
+            | Command::Cancel { .. }
+            | Command::Reinvite { .. }
+            | Command::Update { .. }
+            | Command::Inform { .. } => return self.call_command(now, command),
             _ => {}
         }
         if self.attempt.is_some() {
@@ -301,6 +307,9 @@ impl Ue {
         }
         if command == Command::Deregister && self.registration.is_none() {
             return self.step(Step::Failed(Failure::NotRegistered));
+        }
+        if command == Command::Deregister {
+            self.hang_up_all(now);
         }
         self.refresh = None;
         self.first_register(now, command);
@@ -327,6 +336,7 @@ impl Ue {
                 if self.registration.take().is_some() {
                     self.step(Step::Lapsed);
                 }
+                self.drop_calls();
             }
             self.outputs.push_back(Output::RemoveSas { associations: set.associations });
         }
@@ -335,6 +345,7 @@ impl Ue {
             self.unanswered(now, patience, malformed);
         }
         self.subscription_timeout(now);
+        self.calls_timeout(now);
         if self.attempt.is_none() && self.refresh.is_some_and(|at| at <= now) {
             self.start(now, Command::Register);
         }
@@ -345,7 +356,10 @@ impl Ue {
             let (id, failed) = match event {
                 sip::Event::ClientTimeout(id) => (id, false),
                 sip::Event::ClientTransportError(id) => (id, true),
-                _ => continue,
+                sip::Event::ServerGone(id) => {
+                    self.invite_gone(id);
+                    continue;
+                }
             };
             if self.page_failed(now, id, failed) {
                 continue;
@@ -362,6 +376,8 @@ impl Ue {
             } else if self.subscription.as_ref().is_some_and(|subscription| subscription.waits_for(id)) {
                 let silence = Failure::NoAnswer { patience, malformed: 0 };
                 self.subscribe_failed(if failed { unreachable } else { silence });
+            } else {
+                self.call_failed(now, id, failed);
             }
         }
     }
@@ -373,6 +389,7 @@ impl Ue {
         }
         self.transactions = Transactions::new(TRANSACTIONS);
         self.drop_pages();
+        self.drop_calls();
         self.registration = None;
         self.last_authorization = None;
         self.subscription = None;

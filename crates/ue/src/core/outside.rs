@@ -4,7 +4,15 @@ use sip::{ClientId, Draft, Flow, Instant, Message, Method, Name, Transport};
 
 use super::command::in_brackets;
 use super::sets::Via;
-use super::{Config, Failure, Identity, Ue};
+use super::{Config, Failure, Identity, TransportChoice, Ue};
+
+/// A request that has left.
+#[derive(Debug)]
+pub(super) struct Departure {
+    pub(super) client: ClientId,
+    pub(super) flow: Flow,
+    pub(super) message: Message,
+}
 
 impl Ue {
     /// The beginning of a request outside of a dialog. It leaves over the current set.
@@ -40,28 +48,43 @@ impl Ue {
         &mut self,
         now: Instant,
         mut draft: Draft<'_>,
-    ) -> Result<(ClientId, Message), Failure> {
+    ) -> Result<Departure, Failure> {
         let via = Via::Set(self.sets.current().ok_or(Failure::NotRegistered)?.id);
         self.add_security(&mut draft, via);
-        self.send_request(now, via, draft).ok_or(Failure::CannotSend)
+        self.depart(now, via, draft, self.config.transport).ok_or(Failure::CannotSend)
+    }
+
+    fn depart(
+        &mut self,
+        now: Instant,
+        via: Via,
+        draft: Draft<'_>,
+        choice: TransportChoice,
+    ) -> Option<Departure> {
+        let (flow, message) = self.frame(via, draft, choice)?;
+        let client = self.transactions.request(now, flow, self.config.timers, message.clone()).ok()?;
+        Some(Departure { client, flow, message })
+    }
+
+    /// An ACK as it leaves over the current set.
+    //= RFC 3329 2.6: ACK and CANCEL do not repeat the list of the server
+    pub(super) fn frame_current(&mut self, draft: Draft<'_>) -> Option<(Flow, Message)> {
+        let via = Via::Set(self.sets.current()?.id);
+        self.frame(via, draft, self.config.transport)
     }
 
     /// Sends a request again that TCP did not take.
     //= RFC 3261 18.1.1: a request that went over TCP for its size only is tried over UDP
-    pub(super) fn send_as_datagram(
-        &mut self,
-        now: Instant,
-        request: &Message,
-    ) -> Option<(ClientId, Message)> {
+    pub(super) fn send_as_datagram(&mut self, now: Instant, request: &Message) -> Option<Departure> {
         let via = Via::Set(self.sets.current()?.id);
-        let by_size = self.config.transport == super::TransportChoice::BySize;
+        let by_size = self.config.transport == TransportChoice::BySize;
         let was_stream = request.top_via().ok().and_then(|via| via.transport()) == Some(Transport::Tcp);
         if !by_size || !was_stream {
             return None;
         }
         let mut draft = Draft::forward(request);
         draft.remove_first_value(Name::Via);
-        self.send_request_by(now, via, draft, super::TransportChoice::Udp)
+        self.depart(now, via, draft, TransportChoice::Udp)
     }
 
     /// Where the answer leaves to a request that came by `flow`; the set it came over may have ended since.

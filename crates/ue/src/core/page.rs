@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sip::{ClientId, Draft, Instant, Message, Method, Name};
 
-use super::outside::add_headers;
+use super::outside::{Departure, add_headers};
 use super::{Answer, Failure, Request, RequestId, Step, Ue};
 
 /// So many wait for their answers at most.
@@ -44,7 +44,7 @@ impl Ue {
         }
         let mut draft = self.opening(method, &request.to, &request.identity)?;
         self.complete(&mut draft, request);
-        let (client, message) = self.send_protected(now, draft)?;
+        let Departure { client, message, .. } = self.send_protected(now, draft)?;
         self.pages.waiting.insert(client, Page { id, method, message });
         Ok(())
     }
@@ -85,7 +85,9 @@ impl Ue {
     /// Whether it was one of these that nobody answered, or that could not be sent.
     pub(super) fn page_failed(&mut self, now: Instant, id: ClientId, transport_failed: bool) -> bool {
         let Some(mut page) = self.pages.waiting.remove(&id) else { return false };
-        if transport_failed && let Some((client, message)) = self.send_as_datagram(now, &page.message) {
+        if transport_failed
+            && let Some(Departure { client, message, .. }) = self.send_as_datagram(now, &page.message)
+        {
             page.message = message;
             self.pages.waiting.insert(client, page);
             return true;

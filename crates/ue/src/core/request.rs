@@ -161,17 +161,7 @@ impl Ue {
         via: Via,
         draft: Draft<'_>,
     ) -> Option<(ClientId, Message)> {
-        self.send_request_by(now, via, draft, self.config.transport)
-    }
-
-    pub(super) fn send_request_by(
-        &mut self,
-        now: Instant,
-        via: Via,
-        draft: Draft<'_>,
-        choice: TransportChoice,
-    ) -> Option<(ClientId, Message)> {
-        let (flow, message) = self.frame(via, draft, choice)?;
+        let (flow, message) = self.frame(via, draft, self.config.transport)?;
         let client = self.transactions.request(now, flow, self.config.timers, message.clone()).ok()?;
         Some((client, message))
     }

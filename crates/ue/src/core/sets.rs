@@ -88,6 +88,12 @@ impl Sets {
         [&self.temporary, &self.current, &self.old].into_iter().flatten().find(|set| set.id == id)
     }
 
+    /// Whether a set lives that sends from this address.
+    pub(super) fn sends_from(&self, local: SocketAddr) -> bool {
+        let mut sets = [&self.current, &self.old].into_iter().flatten();
+        sets.any(|set| set.associations.uc_to_ps.source == local)
+    }
+
     /// The flow that answers a request which came over a set in force; none when it did not.
     //= TS 33.203 7.1: over UDP from our client port to the P-CSCF's server port, over TCP on the connection
     pub(super) fn reply_flow(&self, flow: &Flow) -> Option<Flow> {

@@ -1,5 +1,6 @@
 //! The UE alone: the network's answers are written out.
 
+mod calls;
 mod digest;
 mod fault;
 mod nat;
