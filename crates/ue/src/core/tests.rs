@@ -1,6 +1,7 @@
 //! The UE alone: the network's answers are written out.
 
-mod calls;
+mod callee;
+mod caller;
 mod digest;
 mod fault;
 mod nat;

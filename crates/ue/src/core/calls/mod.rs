@@ -44,7 +44,7 @@ enum Stage {
     Calling(Box<Calling>),
     Ringing(Box<Ringing>),
     Talking(Box<Talking>),
-    Leaving(Leaving),
+    Leaving(Box<Leaving>),
 }
 
 impl Session {

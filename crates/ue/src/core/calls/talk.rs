@@ -121,7 +121,7 @@ impl Ue {
         let mut dialog = talking.dialog;
         match self.send_within(now, &mut dialog, Method::Bye, &identity, |_| {}) {
             Ok(departure) => {
-                let stage = Stage::Leaving(Leaving { dialog, departure, by });
+                let stage = Stage::Leaving(Box::new(Leaving { dialog, departure, by }));
                 self.calls.list.insert(id, Session { identity, body, stage });
             }
             Err(_) => self.call_step(id, CallStep::Ended { by }),
