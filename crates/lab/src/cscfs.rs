@@ -24,6 +24,7 @@ pub(crate) fn start_scscf(
     let (link, spent) = MeteredLink::new(cx_link::S_CSCF, &domain, hss);
     let config = scscf::Config {
         trusted_peers: vec![operator.i_cscf().ip(), operator.p_cscf_mw().ip()],
+        icscf: Some(operator.i_cscf()),
         algorithm: options.digest,
         qop: options.qop,
         reauthenticate: options.reauthenticate,

@@ -1,5 +1,6 @@
 //! The answers on the wire.
 
+use crate::core::ORIGINATING;
 use crate::register::{Contact, Register, Wish};
 use crate::registrar::Registration;
 use crate::{Config, Refusal};
@@ -112,9 +113,6 @@ pub(crate) fn refusal(request: &Message, config: &Config, refusal: Refusal, to_t
     let (status, reason) = refusal.status();
     let mut draft = Draft::reply(request, status, reason, Some(to_tag));
     match refusal {
-        Refusal::MethodNotAllowed => {
-            draft.push(Name::Allow, "REGISTER, SUBSCRIBE");
-        }
         Refusal::BadEvent => {
             //= RFC 6665 8.3.2
             draft.push(Name::AllowEvents, reginfo::PACKAGE);
@@ -161,13 +159,14 @@ fn service_route(config: &Config) -> String {
         Ok(uri) => {
             let port = uri.port.map(|port| format!(":{port}")).unwrap_or_default();
             let transport = uri.params.value("transport").map(|word| format!(";transport={word}"));
-            format!("<sip:orig@{}{port}{};lr>", uri.host, transport.unwrap_or_default())
+            format!("<sip:{ORIGINATING}@{}{port}{};lr>", uri.host, transport.unwrap_or_default())
         }
         Err(_) => format!("<{};lr>", config.server_name),
     }
 }
 
-fn charging_vector(request: &Message, config: &Config) -> Option<String> {
+/// That of the request, completed by the network that the user belongs to.
+pub(crate) fn charging_vector(request: &Message, config: &Config) -> Option<String> {
     let mut vector = PChargingVector::parse(request.first(Name::PChargingVector)?).ok()?;
     vector.term_ioi = Some(config.home_domain.as_str().into());
     Some(vector.value())

@@ -98,6 +98,20 @@ impl Binding {
         }
     }
 
+    /// The preference of the UE, in thousandths.
+    //= RFC 3261 20.10
+    pub(crate) fn q(&self) -> u16 {
+        let text = NameAddr::parse(&self.contact).and_then(|contact| contact.params.value("q"));
+        let value =
+            text.and_then(|text| text.parse::<f32>().ok()).filter(|value| (0.0..=1.0).contains(value));
+        value.map_or(1000, |value| (value * 1000.0) as u16)
+    }
+
+    /// When it was made or prolonged.
+    pub(crate) fn since(&self) -> Duration {
+        (self.until - Instant::ZERO).saturating_sub(Duration::from_secs(self.granted.into()))
+    }
+
     /// Seconds left of what the UE was told.
     pub(crate) fn seconds_left(&self, now: Instant) -> u32 {
         u32::try_from((self.until - now).as_secs()).unwrap_or(u32::MAX)

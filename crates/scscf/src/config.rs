@@ -3,7 +3,7 @@
 use aka::DigestAlgorithm;
 use cx::{ServerName, UserData};
 use sip::Timers;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// What a protected REGISTER of a registered user leads to.
@@ -37,6 +37,13 @@ pub struct Config {
     /// The CSCFs that may send us requests, and to which NOTIFY goes. Anybody else is refused: a challenge carries ik
     /// and ck, and who is registered where is nobody else's business.
     pub trusted_peers: Vec<IpAddr>,
+    /// Further domains of users of ours.
+    pub domains: Vec<String>,
+    /// Where requests of our users go whose Request-URI is of a domain of ours, or a telephone number: the I-CSCF that
+    /// asks the HSS. `None`: no such request is served.
+    pub icscf: Option<SocketAddr>,
+    /// Where requests for other domains go; `None`: to `icscf`.
+    pub exit: Option<SocketAddr>,
     pub algorithm: DigestAlgorithm,
     /// Offer qop="auth". Off by default: known phones fail on it (`spec/02` section 6).
     pub qop: bool,
@@ -105,6 +112,9 @@ impl Config {
             server_name,
             home_domain: home_domain.into(),
             trusted_peers: Vec::new(),
+            domains: Vec::new(),
+            icscf: None,
+            exit: None,
             algorithm: DigestAlgorithm::AkaV1Md5,
             qop: false,
             authentication_info: false,

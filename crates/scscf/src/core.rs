@@ -10,6 +10,7 @@ mod hss;
 mod lifetime;
 mod notify;
 mod restore;
+mod serve;
 mod subscribe;
 
 pub use command::{Command, CommandError, CommandId, Done, Initiator, Removal, User};
@@ -27,11 +28,16 @@ use aka::{Impi, Impu};
 use cx::{ServerAssignmentRequest, ServerAssignmentType};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use sip::dialog::event_package;
 use sip::transaction::reply_flow;
-use sip::{ClientId, Flow, Instant, Message, Method, Received, ServerId, Transactions, Transmit};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use sip::{
+    ClientId, Flow, Instant, Message, Method, Proxy, Received, ServerId, Transactions, Transmit, reginfo,
+};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use restore::Waiting;
+pub(crate) use serve::ORIGINATING;
+use serve::{Inbound, Leg};
 
 /// Names a Cx request until its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -141,6 +147,14 @@ pub struct Scscf {
     /// The NOTIFYs that wait for their answers.
     notifies: HashMap<ClientId, SubscriptionId>,
     pending: HashMap<CxId, Pending>,
+    /// The requests of and to users that are under way.
+    proxy: Proxy<Leg>,
+    /// Those that wait for the HSS.
+    waiting: HashMap<ServerId, Message>,
+    /// INVITEs under way that were cancelled: no other contact is tried.
+    taken_back: HashSet<ServerId>,
+    /// Keeps outsiders from making up what tells a loop.
+    loop_key: u64,
     timers: BTreeSet<(Instant, Timer)>,
     next_cx: u64,
     next_attempt: u64,
@@ -150,8 +164,10 @@ pub struct Scscf {
 impl Scscf {
     /// `seed` comes from the system's source of randomness, and is used once.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(seed);
         Self {
-            rng: ChaCha20Rng::from_seed(seed),
+            loop_key: rng.next_u64(),
+            rng,
             transactions: Transactions::new(config.limits.transactions),
             attempts: HashMap::new(),
             vectors: Vectors::new(config.limits.challenges),
@@ -159,6 +175,9 @@ impl Scscf {
             subscriptions: Subscriptions::default(),
             notifies: HashMap::new(),
             pending: HashMap::new(),
+            proxy: Proxy::default(),
+            waiting: HashMap::new(),
+            taken_back: HashSet::new(),
             timers: BTreeSet::new(),
             next_cx: 0,
             next_attempt: 0,
@@ -189,8 +208,8 @@ impl Scscf {
             return Output::Send(transmit);
         }
         let own = self.timers.first().map(|(at, _)| *at);
-        let transactions = self.transactions.next_timeout();
-        Output::WaitUntil(own.into_iter().chain(transactions).min())
+        let others = self.transactions.next_timeout().into_iter().chain(self.proxy.next_timeout());
+        Output::WaitUntil(own.into_iter().chain(others).min())
     }
 
     /// The registered users, for the operator. Walks all of them.
@@ -203,36 +222,45 @@ impl Scscf {
         self.registrar.len()
     }
 
+    /// Requests of and to users that are under way, with INVITEs whose 2xx may still be repeated. For tests of leaks.
+    pub fn under_way(&self) -> usize {
+        self.proxy.len() + self.waiting.len() + self.taken_back.len()
+    }
+
     fn received(&mut self, now: Instant, flow: Flow, message: Message) {
         match self.transactions.receive(now, flow, self.config.timers, message) {
             Received::Request { id, request } => self.request(now, flow, id, request),
-            Received::Cancel { id, request, .. } => {
-                let answer =
-                    sip::Draft::reply(&request, 481, "Call/Transaction Does Not Exist", Some(&self.tag()));
-                self.transactions.respond(now, id, answer.finish());
-            }
+            Received::Cancel { id, invite, request } => self.cancelled(now, &flow, id, invite, &request),
             Received::Overloaded(request) => {
                 let tag = self.tag();
                 let answer = answer::refusal(&request, &self.config, Refusal::Overloaded, &tag);
                 let flow = reply_flow(&flow, &request);
                 self.outputs.push_back(Output::Send(Transmit { flow, bytes: answer.bytes() }));
             }
-            Received::Response { id, response } => self.notify_answered(now, id, response.status()),
-            Received::Ack { .. } | Received::Absorbed | Received::Stray(_) => {}
+            Received::Response { id, response } if self.notifies.contains_key(&id) => {
+                self.notify_answered(now, id, response.status());
+            }
+            Received::Response { id, response } => self.relay_answered(now, id, &response),
+            Received::Ack { request } => self.pass_ack(&flow, &request),
+            Received::Absorbed | Received::Stray(_) => {}
         }
     }
 
+    /// Registrations, and who watches them, are ours; the rest goes on.
     fn request(&mut self, now: Instant, flow: Flow, id: ServerId, request: Message) {
-        let refused = if !self.config.trusted_peers.contains(&flow.remote.ip()) {
-            Err((request, Refusal::UntrustedPeer))
-        } else {
-            match request.method() {
-                Method::Register => {
-                    Register::read(id, request, &self.config).map(|register| self.register(now, register))
-                }
-                Method::Subscribe => Subscribe::read(id, flow, request, &self.config)
-                    .map(|subscribe| self.subscribe(now, subscribe)),
-                _ => Err((request, Refusal::MethodNotAllowed)),
+        let package = event_package(&request).unwrap_or(reginfo::PACKAGE);
+        let about_registration = package.eq_ignore_ascii_case(reginfo::PACKAGE);
+        let trusted = self.config.trusted_peers.contains(&flow.remote.ip());
+        let refused = match request.method() {
+            Method::Register | Method::Subscribe if !trusted => Err((request, Refusal::UntrustedPeer)),
+            Method::Register => {
+                Register::read(id, request, &self.config).map(|register| self.register(now, register))
+            }
+            Method::Subscribe if about_registration => Subscribe::read(id, flow, request, &self.config)
+                .map(|subscribe| self.subscribe(now, subscribe)),
+            _ => {
+                self.serve(now, Inbound { server: id, flow, request, asked: None });
+                Ok(())
             }
         };
         if let Err((request, refusal)) = refused {

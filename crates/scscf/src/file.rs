@@ -30,6 +30,14 @@ pub struct File {
     pub control: Option<PathBuf>,
     /// CSCFs that may send us requests.
     pub trusted_peers: Vec<IpAddr>,
+    /// Domains of our users beside `home_domain`.
+    #[serde(default)]
+    pub domains: Vec<String>,
+    /// The I-CSCF that requests of our users to users of ours, and to telephone numbers, go to. Without it users register
+    /// only.
+    pub icscf: Option<SocketAddr>,
+    /// The I-CSCF that leads to other networks; that above when absent.
+    pub exit: Option<SocketAddr>,
     /// Nodes of the network to which everything goes in ESP with manual keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zb: Vec<ZbFile>,
@@ -139,6 +147,9 @@ impl File {
         Ok(Config {
             restoration: defaults.restoration.filter(|_| self.restoration),
             trusted_peers: self.trusted_peers.clone(),
+            domains: self.domains.clone(),
+            icscf: self.icscf,
+            exit: self.exit,
             algorithm,
             qop: self.qop,
             authentication_info: self.authentication_info,

@@ -6,8 +6,6 @@
 pub enum Refusal {
     #[error("trust the sender: it is no CSCF of ours")]
     UntrustedPeer,
-    #[error("serve a method other than REGISTER and SUBSCRIBE")]
-    MethodNotAllowed,
     #[error("support every Require tag")]
     BadExtension,
     #[error("read To as a public identity")]
@@ -84,6 +82,42 @@ pub enum Refusal {
     DialogOutOfOrder,
     #[error("watch for so short a time")]
     SubscriptionTooBrief,
+    #[error("pass one of the checks of a proxy")]
+    Routing,
+    #[error("find out who makes the request: nobody is asserted")]
+    NobodyAsserted,
+    #[error("find the asserted caller among the users registered here")]
+    CallerNotRegistered,
+    #[error("serve the asserted caller: the identity is barred")]
+    CallerBarred,
+    #[error("follow the Route on from here: after the caller's S-CSCF the way is ours to choose")]
+    RouteBeyond,
+    #[error("serve a request for ourselves")]
+    AimedAtUs,
+    #[error("send the request on: the configuration names no icscf")]
+    NoInterrogating,
+    #[error("find the called user")]
+    CalleeUnknown,
+    #[error("reach the called user: the identity is barred")]
+    CalleeBarred,
+    #[error("reach the called user, who is not registered")]
+    CalleeNotRegistered,
+    #[error("reach the called user: no contact lies behind a CSCF of ours")]
+    ContactUnreachable,
+    #[error("take a request outside a dialog by the Route of one")]
+    OutsideItsDialog,
+    #[error("find our entry in the Route of a request within a dialog")]
+    RouteMissing,
+    #[error("send the request on: its next hop is no address of a CSCF of ours")]
+    NextHopForeign,
+    #[error("get an answer from the next hop in time")]
+    NextHopSilent,
+    #[error("deliver the request to the next hop")]
+    NextHopUnreachable,
+    #[error("find the INVITE to cancel")]
+    NothingToCancel,
+    #[error("go on with an INVITE that was cancelled")]
+    TakenBack,
 }
 
 impl Refusal {
@@ -95,6 +129,7 @@ impl Refusal {
             | Self::ContactMalformed
             | Self::StarWithoutExpiresZero
             | Self::SubscribeMalformed
+            | Self::Routing
             | Self::RouteForeign => (400, "Bad Request"),
             Self::UntrustedPeer
             | Self::TooManyContacts
@@ -111,21 +146,36 @@ impl Refusal {
             | Self::CallIdMismatch
             | Self::ChallengeSpent
             | Self::HssRefused
+            | Self::NobodyAsserted
+            | Self::CallerNotRegistered
+            | Self::CallerBarred
+            | Self::RouteBeyond
+            | Self::OutsideItsDialog
+            | Self::NextHopForeign
             | Self::NothingAssociated => (403, "Forbidden"),
-            Self::IdentityNotRegistered => (404, "Not Found"),
-            Self::MethodNotAllowed => (405, "Method Not Allowed"),
+            Self::IdentityNotRegistered | Self::AimedAtUs | Self::CalleeUnknown | Self::CalleeBarred => {
+                (404, "Not Found")
+            }
+            Self::NextHopSilent => (408, "Request Timeout"),
             Self::NotAcceptable => (406, "Not Acceptable"),
             Self::BadExtension => (420, "Bad Extension"),
             Self::FirstHopLacksOutbound => (439, "First Hop Lacks Outbound Support"),
             Self::IntervalTooBrief | Self::SubscriptionTooBrief => (423, "Interval Too Brief"),
-            Self::HssUnreachable => (480, "Temporarily Unavailable"),
-            Self::NotBound | Self::DialogUnknown => (481, "Call/Transaction Does Not Exist"),
+            Self::HssUnreachable | Self::CalleeNotRegistered | Self::ContactUnreachable => {
+                (480, "Temporarily Unavailable")
+            }
+            Self::NotBound | Self::DialogUnknown | Self::RouteMissing | Self::NothingToCancel => {
+                (481, "Call/Transaction Does Not Exist")
+            }
+            Self::TakenBack => (487, "Request Terminated"),
             Self::BadEvent => (489, "Bad Event"),
             Self::CSeqOutOfOrder
             | Self::DialogOutOfOrder
             | Self::UserUnknown
             | Self::ProfileTooLarge
             | Self::Superseded
+            | Self::NoInterrogating
+            | Self::NextHopUnreachable
             | Self::HssFailed => (500, "Server Internal Error"),
             Self::Overloaded => (503, "Service Unavailable"),
         }

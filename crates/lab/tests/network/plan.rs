@@ -260,6 +260,7 @@ impl Options {
         let name = ServerName::new(&sites::server_name(node)).unwrap();
         scscf::Config {
             trusted_peers: i_cscfs.chain(self.p_cscfs_for(operator)).collect(),
+            icscf: Some(sites::inside(Node::ICscf(operator, 0))),
             reauthenticate: self.reauthenticate,
             algorithm: self.digest,
             qop: self.qop,

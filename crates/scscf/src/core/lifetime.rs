@@ -5,8 +5,9 @@ use crate::challenge::State;
 use crate::subscriptions::{EndReason, SubscriptionId};
 use aka::Impi;
 use cx::ServerAssignmentType;
-use sip::Instant;
+use sip::proxy::Cause;
 use sip::reginfo::ContactEvent;
+use sip::{ClientId, Instant};
 use std::time::Duration;
 
 /// How long the nonce of a finished challenge is remembered: the UE repeats its answer no longer (64 T1 on Gm).
@@ -28,16 +29,26 @@ impl Scscf {
         }
     }
 
-    /// What the transaction layer found out by itself. A server transaction nobody answered needs no care: its Cx
-    /// answer will find it gone.
+    /// What the transaction layer found out by itself. The Cx answer of a REGISTER whose transaction
+    /// is gone finds it gone.
     pub(super) fn transaction_events(&mut self, now: Instant) {
         while let Some(event) = self.transactions.poll_event() {
             match event {
-                sip::Event::ClientTimeout(id) | sip::Event::ClientTransportError(id) => {
-                    self.notify_answered(now, id, None);
-                }
-                sip::Event::ServerGone(_) => {}
+                sip::Event::ClientTimeout(id) => self.client_failed(now, id, Cause::Silent),
+                sip::Event::ClientTransportError(id) => self.client_failed(now, id, Cause::Unreachable),
+                sip::Event::ServerGone(id) => self.sender_gone(now, id),
             }
+        }
+        for failure in self.proxy.handle_timeout(now, &mut self.transactions) {
+            self.relay_failed(now, failure);
+        }
+    }
+
+    fn client_failed(&mut self, now: Instant, id: ClientId, cause: Cause) {
+        if self.notifies.contains_key(&id) {
+            self.notify_answered(now, id, None);
+        } else if let Some(failure) = self.proxy.failed(now, &mut self.transactions, id, cause) {
+            self.relay_failed(now, failure);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Taking a user over whom another S-CSCF, or this one before it lost its memory, has left (TS 23.380).
 
+use super::serve::{Inbound, Told};
 use super::{Pending, Scscf, Timer};
 use crate::register::Register;
 use crate::registrar::{Backup, Identities, Registration};
@@ -7,8 +8,8 @@ use crate::subscribe::Subscribe;
 use crate::{Event, Refusal, restoration};
 use aka::{Impi, Impu};
 use cx::{
-    Answer, LinkError, Request, RestorationInfo, ServerAssignment, ServerAssignmentRequest,
-    ServerAssignmentType,
+    Answer, CxFailure, ExperimentalCode, LinkError, Request, RestorationInfo, ServerAssignment,
+    ServerAssignmentRequest, ServerAssignmentType,
 };
 use sip::{Instant, ServerId};
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ const MOST: usize = 8;
 pub(super) enum Waiting {
     Register(Register),
     Subscribe(Subscribe),
+    Serve(Box<Inbound>),
     /// The request that led here is answered already; this is where it came to.
     Nobody(SocketAddr),
 }
@@ -30,6 +32,7 @@ impl Waiting {
         match self {
             Self::Register(register) => Some(register.id),
             Self::Subscribe(subscribe) => Some(subscribe.id),
+            Self::Serve(inbound) => Some(inbound.server),
             Self::Nobody(_) => None,
         }
     }
@@ -63,7 +66,7 @@ impl Scscf {
         first: bool,
         answer: Result<Answer, LinkError>,
     ) {
-        let mut others = Vec::new();
+        let (mut others, told) = (Vec::new(), told(&answer, impu));
         match answer {
             Ok(Answer::Saa(Ok(assignment))) => {
                 if let (Some(impi), Some(local)) = (asked.or(assignment.impi.clone()), self.local(&waiting)) {
@@ -88,6 +91,7 @@ impl Scscf {
             Waiting::Subscribe(subscribe) => {
                 self.subscribe(now, Subscribe { restored: true, ..subscribe });
             }
+            Waiting::Serve(inbound) => self.serve_again(now, Inbound { asked: Some(told), ..*inbound }),
             Waiting::Nobody(_) => {}
         }
     }
@@ -97,6 +101,12 @@ impl Scscf {
             Waiting::Register(register) => self.refuse(now, &register, Refusal::HssUnreachable),
             Waiting::Subscribe(subscribe) => {
                 self.refuse_message(now, subscribe.id, &subscribe.message, None, Refusal::HssUnreachable);
+            }
+            Waiting::Serve(inbound) => {
+                if self.waiting.remove(&inbound.server).is_some() {
+                    let Inbound { server, request, .. } = *inbound;
+                    self.refuse_message(now, server, &request, None, Refusal::HssUnreachable);
+                }
             }
             Waiting::Nobody(_) => self.event(Event::ReportFailed),
         }
@@ -198,4 +208,19 @@ impl Scscf {
         self.event(Event::Restored { impi: info.impi.clone(), contacts, subscriptions });
         self.back_up_later(now, &info.impi);
     }
+}
+
+/// What the answer says of a user who is not registered here after it.
+fn told(answer: &Result<Answer, LinkError>, impu: &Impu) -> Told {
+    let nobody = match answer {
+        Ok(Answer::Saa(Ok(assignment))) => {
+            let profile = assignment.user_data.as_ref();
+            profile.is_some_and(|profile| {
+                profile.identities().any(|found| found.barred && found.identity == *impu)
+            })
+        }
+        Ok(Answer::Saa(Err(failure))) => *failure == CxFailure::Experimental(ExperimentalCode::UserUnknown),
+        Ok(_) | Err(_) => false,
+    };
+    if nobody { Told::Nobody } else { Told::NotRegistered }
 }

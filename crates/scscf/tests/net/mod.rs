@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod subscriber;
+pub(crate) mod traffic;
 
 use aka::{
     Algorithm, Amf, AuthVector, Auts, DigestAlgorithm, DigestInput, Impi, Impu, IndRange, Isim, IsimFailure,
@@ -14,7 +15,7 @@ use cx::{
     ServiceProfile, UserData,
 };
 use scscf::{Command, CommandError, CommandId, Config, CxId, CxRequestId, Done, Event, Input, Output, Scscf};
-use sip::{Flow, Instant, Message, Name};
+use sip::{Flow, Instant, Message, Method, Name};
 use std::time::Duration;
 
 pub(crate) const HOME: &str = "ims.mnc001.mcc001.3gppnetwork.org";
@@ -161,6 +162,8 @@ pub(crate) struct Net {
     pub(crate) done: Vec<Result<Done, CommandError>>,
     /// The NOTIFYs that left, with their flows.
     pub(crate) notifies: Vec<(Flow, Message)>,
+    /// The requests that went on, with their flows.
+    pub(crate) forwarded: Vec<(Flow, Message)>,
     /// What every NOTIFY is answered with at once; `None`: nothing.
     pub(crate) notify_status: Option<u16>,
     /// First words of what left, in order.
@@ -266,6 +269,7 @@ impl Net {
             told: Vec::new(),
             done: Vec::new(),
             notifies: Vec::new(),
+            forwarded: Vec::new(),
             notify_status: Some(200),
             sent: Vec::new(),
             held: None,
@@ -323,7 +327,7 @@ impl Net {
         self.drain()
     }
 
-    fn drain(&mut self) -> Vec<Message> {
+    pub(crate) fn drain(&mut self) -> Vec<Message> {
         let mut answers = Vec::new();
         loop {
             match self.scscf.poll() {
@@ -331,7 +335,12 @@ impl Net {
                     let message = Message::parse(transmit.bytes).unwrap();
                     if message.is_request() {
                         self.sent.push(message.method().as_str().to_owned());
-                        self.notified(transmit.flow, message);
+                        // Ours have no Via but our own.
+                        if message.method() == Method::Notify && message.values(Name::Via).count() == 1 {
+                            self.notified(transmit.flow, message);
+                        } else {
+                            self.forwarded.push((transmit.flow, message));
+                        }
                     } else {
                         self.sent.push(format!(
                             "{} {}",
