@@ -98,13 +98,13 @@ impl Binding {
         }
     }
 
-    /// The preference of the UE, in thousandths.
+    /// The preference of the UE, 0 to 1.
     //= RFC 3261 20.10
-    pub(crate) fn q(&self) -> u16 {
+    pub(crate) fn q(&self) -> f32 {
         let text = NameAddr::parse(&self.contact).and_then(|contact| contact.params.value("q"));
         let value =
             text.and_then(|text| text.parse::<f32>().ok()).filter(|value| (0.0..=1.0).contains(value));
-        value.map_or(1000, |value| (value * 1000.0) as u16)
+        value.unwrap_or(1.0)
     }
 
     /// When it was made or prolonged.

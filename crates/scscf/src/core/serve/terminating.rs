@@ -8,7 +8,6 @@ use aka::Impu;
 use sip::proxy::Sender;
 use sip::routing::NextHop;
 use sip::{Draft, Hop, Message, Name, NameAddr, Scheme, Uri};
-use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 /// Where a user is reached.
@@ -79,7 +78,10 @@ impl Scscf {
             return Err(Refusal::CalleeBarred.into());
         }
         let mut bindings: Vec<&Binding> = owners.iter().flat_map(|user| &user.bindings).collect();
-        bindings.sort_by_key(|binding| Reverse((binding.q(), binding.since(), binding.number)));
+        bindings.sort_by(|one, two| {
+            let newer = (two.since(), two.number).cmp(&(one.since(), one.number));
+            two.q().total_cmp(&one.q()).then(newer)
+        });
         let target =
             |binding: &&Binding| Target { contact: binding.uri().to_owned(), path: binding.path.clone() };
         Ok(bindings.iter().map(target).collect())
