@@ -47,7 +47,7 @@ impl Scscf {
 
     /// Nobody answered, or the request could not leave.
     pub(in crate::core) fn relay_failed(&mut self, now: Instant, failure: Failure<Leg>) {
-        let Failure { relay, cause } = failure;
+        let Failure { relay, cause, .. } = failure;
         if cause != Cause::Cancelled && self.try_next(now, &relay, None) {
             return;
         }
