@@ -85,13 +85,15 @@ impl BorderFile {
         for written in &file.partner {
             partners.extend(self.partner(written).await?);
         }
+        // A way through another I-CSCF of ours must be seen too.
+        let visible: Vec<SocketAddr> = interfaces.iter().chain(&self.alike).copied().collect();
         Ok(Border {
             secure: self.listen_tls.clone(),
             alike: self.alike.clone(),
             partners,
             trust: trust.domain(&file.partner),
             policy: trust.policy(),
-            hiding: file.hiding(&interfaces)?.map(Arc::new),
+            hiding: file.hiding(&visible)?.map(Arc::new),
             interfaces,
         })
     }
