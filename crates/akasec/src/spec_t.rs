@@ -149,6 +149,6 @@ mod tests {
         let error = refused("[trust]\n");
         assert!(error.contains("incoming: no method can vouch for anybody"), "{error}");
         let error = refused("[trust]\nincoming = [\"dns\"]\n");
-        assert!(error.contains("icscf.toml:15:") && error.contains("reverse DNS"), "{error}");
+        assert!(error.contains("icscf.toml:14:12:") && error.contains("reverse DNS"), "{error}");
     }
 }

@@ -190,18 +190,20 @@ impl PrivacyMemory {
         capacity: usize,
     ) -> Result<(), MemoryError> {
         let hides_from = message.is_request() && privacy.asks(&Value::User);
-        let address = message.first(Name::From).filter(|_| hides_from);
-        if let Some(party) = self.parties.get_mut(&key) {
-            party.privacy = privacy.clone();
-            if party.address.is_none() {
-                party.address = address.map(Into::into);
-            }
-            return Ok(());
-        }
-        let octets = key.call_id.len() + key.tag.len() + address.map_or(0, str::len);
-        let most = capacity.saturating_mul(OCTETS_EACH);
-        if self.parties.len() >= capacity || self.octets.saturating_add(octets) > most {
+        let known = self.parties.get(&key);
+        let first_address = known.and_then(|party| party.address.as_deref());
+        let address = first_address.or_else(|| message.first(Name::From).filter(|_| hides_from));
+        let octets = octets(&key, privacy, address);
+        let others = self.octets.saturating_sub(known.map_or(0, |party| party.octets));
+        let is_full = known.is_none() && self.parties.len() >= capacity;
+        if is_full || others.saturating_add(octets) > capacity.saturating_mul(OCTETS_EACH) {
             return Err(MemoryError::Full);
+        }
+        let address: Option<Box<str>> = address.map(Into::into);
+        self.octets = others.saturating_add(octets);
+        if let Some(party) = self.parties.get_mut(&key) {
+            (party.privacy, party.address, party.octets) = (privacy.clone(), address, octets);
+            return Ok(());
         }
         let key = Arc::new(key);
         let due = self.next_due(now);
@@ -209,11 +211,10 @@ impl PrivacyMemory {
             Method::Subscribe | Method::Refer | Method::Notify => Usage::Subscription,
             _ => Usage::Call,
         };
-        self.octets += octets;
         self.due.insert(due, Arc::clone(&key));
         let party = Party {
             privacy: privacy.clone(),
-            address: address.map(Into::into),
+            address,
             usage,
             is_established: !begins_dialog(message),
             due,
@@ -276,6 +277,12 @@ impl Default for PrivacyMemory {
 fn key(message: &Message, name: Name) -> Option<Key> {
     let tag = key_tag(message, name)?;
     Some(Key { call_id: message.call_id().into(), tag: tag.into() })
+}
+
+/// What an entry costs of what a peer can make long.
+fn octets(key: &Key, privacy: &Privacy, address: Option<&str>) -> usize {
+    let words: usize = privacy.words().map(str::len).sum();
+    key.call_id.len() + key.tag.len() + words + address.map_or(0, str::len)
 }
 
 fn key_tag(message: &Message, name: Name) -> Option<&str> {

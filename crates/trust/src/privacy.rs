@@ -134,6 +134,10 @@ impl Privacy {
         self.values.contains(value)
     }
 
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().map(Value::as_str)
+    }
+
     /// Both together: what one of them wants is wanted.
     pub fn and(mut self, other: &Self) -> Self {
         for value in &other.values {

@@ -201,13 +201,18 @@ fn prv_8_a_full_memory_refuses_and_forgets_nobody() {
         assert!(memory.response(at(1), &answer).is_some());
     }
     assert_eq!(memory.len(), 4);
-    // Long names count for more than one.
+    // Long names count for more than one, and so do long words, also those that come later.
+    let long = "x".repeat(2 * OCTETS_EACH);
     let mut memory = self::memory(2);
-    let long = format!("<sip:a@a>;tag={}", "x".repeat(2 * OCTETS_EACH));
-    assert_eq!(
-        memory.request(at(0), &request("INVITE", &long, BOB, "Privacy: id\r\n")),
-        Err(MemoryError::Full)
-    );
+    let full = Err(MemoryError::Full);
+    let named = request("INVITE", &format!("<sip:a@a>;tag={long}"), BOB, "Privacy: id\r\n");
+    assert_eq!(memory.request(at(0), &named), full);
+    let wordy = format!("Privacy: id;{long}\r\n");
+    assert_eq!(memory.request(at(0), &request("INVITE", "<sip:a@a>;tag=1", BOB, &wordy)), full);
+    memory.request(at(0), &invite(1)).unwrap();
+    let later = request("UPDATE", "<sip:a@a>;tag=1", "<sip:b@b>;tag=t1", &wordy);
+    assert_eq!(memory.request(at(0), &later), full);
+    assert!(memory.request(at(1), &invite(1)).unwrap().unwrap().asks(&Value::Id), "what was known stays");
 }
 
 #[test]
