@@ -118,7 +118,9 @@ fn between_nodes(domain: &TrustDomain) -> Point {
         format!("{address}: {} towards {behind}", interface.protection)
     });
     let mut details: Vec<_> = described.collect();
-    details.push("another operator is never trusted over an interface without protection".into());
+    details.push(
+        "another operator is trusted over an interface without protection by its TLS certificate only".into(),
+    );
     Point {
         number: 2,
         subject: "security between nodes",
