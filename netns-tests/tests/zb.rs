@@ -359,8 +359,13 @@ fn icscf_file(folder: &Path, section: &ZbFile) -> String {
          [cx]\npeer = \"10.33.0.2:3868\"\norigin_host = \"icscf.home.example\"\norigin_realm = \"home.example\"\n\
          destination_realm = \"home.example\"\n\
          [[s_cscf]]\nname = \"sip:scscf.home.example:5060\"\naddress = \"10.33.0.2:5060\"\n\
-         [[zb]]\nlocal = \"{}\"\npeer = \"{}\"\nspi_in = {}\nspi_out = {}\nkey_file = {:?}\n",
-        section.local, section.peer, section.spi_in, section.spi_out, section.key_file
+         [[zb]]\nlocal = \"{}\"\npeer = \"{}\"\nspi_in = {}\nspi_out = {}\nkey_file = {:?}\n{}",
+        section.local,
+        section.peer,
+        section.spi_in,
+        section.spi_out,
+        section.key_file,
+        section.port.map(|port| format!("port = {port}\n")).unwrap_or_default()
     );
     std::fs::write(folder.join(name), text).unwrap();
     name.to_owned()
@@ -386,14 +391,17 @@ fn zb_a_daemon_protects_its_interface_fails_closed_when_killed_and_is_followed_b
     udp_is_lost(&other, &one);
     let left: Vec<u32> = hosts.states()[0].iter().map(|state| state.spi).collect();
     assert_eq!(left.len(), 2);
-    // With new numbers.
-    let near = ZbFile { spi_in: 4098, spi_out: 4097, ..near };
-    let far = ZbFile { spi_in: 4097, spi_out: 4098, ..far };
+    // With new numbers, and for one port only.
+    let near = ZbFile { spi_in: 4098, spi_out: 4097, port: Some(5070), ..near };
+    let far = ZbFile { spi_in: 4097, spi_out: 4098, port: Some(5070), ..far };
     icscf_file(hosts.folder.path(), &near);
     let mut daemon = start();
     let far_end = secure(&hosts.other, &far).unwrap();
     udp_passes(&other, &one);
     assert_eq!(hosts.states()[0].len(), 2, "those of the killed run are replaced");
+    let tap = Tap::listen(&hosts);
+    udp_passes(&udp(&hosts.one, near.local, 5080), &udp(&hosts.other, far.local, 5080));
+    assert_eq!(tap.protocols(V4).get(&UDP), Some(&2), "and so are its policies");
     drop(far_end);
     assert!(daemon.terminate().unwrap().success());
     assert!(hosts.states()[0].is_empty());

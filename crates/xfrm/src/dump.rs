@@ -1,15 +1,17 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use netlink_packet_xfrm::policy::DelGetMessage;
 use netlink_packet_xfrm::state::GetDumpMessage;
 use netlink_packet_xfrm::{
-    Alg, AlgAead, AlgAuth, EncapTmpl, UserSaInfo, XFRMA_ALG_AEAD, XFRMA_ALG_AUTH_TRUNC, XFRMA_ALG_CRYPT,
-    XFRMA_ENCAP, XfrmMessage,
+    Alg, AlgAead, AlgAuth, EncapTmpl, Selector, UserPolicyId, UserPolicyInfo, UserSaInfo, XFRMA_ALG_AEAD,
+    XFRMA_ALG_AUTH_TRUNC, XFRMA_ALG_CRYPT, XFRMA_ENCAP, XfrmMessage,
 };
 use zeroize::Zeroizing;
 
+use crate::selector::Direction;
 use crate::socket::{XfrmSocket, split_attribute};
-use crate::{XfrmError, selector};
+use crate::{XfrmError, policy, selector};
 
 /// One of our states as the kernel holds it.
 #[derive(Debug)]
@@ -84,6 +86,21 @@ pub(crate) fn states(socket: &mut XfrmSocket, mark: u32) -> Result<Vec<KernelSta
         }
     })?;
     if malformed { Err(XfrmError::MalformedAnswer) } else { Ok(states) }
+}
+
+/// Direction and selector of the policies whose selector has this mark.
+pub(crate) fn policies(socket: &mut XfrmSocket, mark: u32) -> Result<Vec<(Direction, Selector)>, XfrmError> {
+    let mut policies = Vec::new();
+    let mut malformed = false;
+    let request = DelGetMessage { user_policy_id: UserPolicyId::default(), nlas: Vec::new() };
+    socket.dump(&XfrmMessage::GetPolicy(request), |payload| match UserPolicyInfo::parse(payload) {
+        Ok(info) if info.selector.user == mark => {
+            policies.extend(policy::direction_of(info.direction).map(|direction| (direction, info.selector)));
+        }
+        Ok(_) => {}
+        Err(_) => malformed = true,
+    })?;
+    if malformed { Err(XfrmError::MalformedAnswer) } else { Ok(policies) }
 }
 
 fn of_info(info: &UserSaInfo, payload: &[u8]) -> KernelState {

@@ -105,6 +105,11 @@ pub(crate) fn delete(direction: Direction, selector: Selector) -> XfrmMessage {
 
 pub(crate) const PRIORITY: u32 = 1024;
 
+/// `None` for what is forwarded, which nothing of ours is.
+pub(crate) fn direction_of(code: u8) -> Option<Direction> {
+    [Direction::In, Direction::Out].into_iter().find(|direction| direction_code(*direction) == code)
+}
+
 fn direction_code(direction: Direction) -> u8 {
     match direction {
         Direction::In => XFRM_POLICY_IN,

@@ -24,6 +24,11 @@ pub(crate) fn between_hosts(source: IpAddr, destination: IpAddr, user: u32) -> S
     selector
 }
 
+/// Source and destination of a selector of hosts.
+pub(crate) fn ends(selector: &Selector) -> (IpAddr, IpAddr) {
+    (address_of(&selector.saddr, selector.family), address_of(&selector.daddr, selector.family))
+}
+
 /// The same for a state that was read from the kernel.
 pub(crate) fn between(source: SocketAddr, destination: SocketAddr) -> Selector {
     let mut selector = Selector {

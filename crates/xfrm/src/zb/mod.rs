@@ -103,7 +103,11 @@ impl Engine {
         self.require(zb.link.local, &[zb.link.algorithms])?;
         // First the policies: what has no state yet is dropped, and never leaves in clear.
         let policies = self.policies(Operation::AddPolicy, zb.link.policies().map(Policy::add).collect());
-        let added = policies.map_err(ZbError::from).and_then(|()| self.replace_states(zb));
+        let added = policies.map_err(ZbError::from).and_then(|()| {
+            let ours: Vec<_> = zb.link.policies().map(|policy| (policy.direction, policy.selector)).collect();
+            self.remove_policies_of(&zb.link, &ours)?;
+            self.replace_states(zb)
+        });
         if added.is_err()
             && let Err(error) = self.unsecure(&zb.link)
         {
@@ -115,7 +119,7 @@ impl Engine {
     /// Removes what [`Engine::secure`] has put in place. From then on packets pass in clear.
     pub(crate) fn unsecure(&mut self, link: &ZbLink) -> Result<(), ZbError> {
         self.remove_states_of(link)?;
-        Ok(self.policies(Operation::DeletePolicy, link.policies().map(Policy::delete).collect())?)
+        self.remove_policies_of(link, &[])
     }
 
     /// The states of protected pairs in the kernel, also those of other processes, without their keys.
@@ -139,6 +143,17 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Whatever they select: an earlier run may have protected more, or less.
+    fn remove_policies_of(&mut self, link: &ZbLink, but: &[(Direction, Selector)]) -> Result<(), ZbError> {
+        let held = dump::policies(&mut self.socket, ZB_MARK)?;
+        let removed = held.into_iter().filter(|(direction, selector)| {
+            let ends = selector::ends(selector);
+            link.is_between(ends.0, ends.1) && !but.contains(&(*direction, *selector))
+        });
+        let message = |(direction, selector)| (link.end(), policy::delete(direction, selector));
+        Ok(self.policies(Operation::DeletePolicy, removed.map(message).collect())?)
     }
 
     /// Whatever their SPIs: an earlier run may have had others.
@@ -204,6 +219,11 @@ impl ZbLink {
     /// Source, destination and SPI of what comes in and what goes out.
     fn ends(&self) -> [(IpAddr, IpAddr, u32); 2] {
         [(self.peer, self.local, self.spi_in.get()), (self.local, self.peer, self.spi_out.get())]
+    }
+
+    /// Of ours, for whoever reads an error.
+    fn end(&self) -> SocketAddr {
+        SocketAddr::new(self.local, self.port.unwrap_or(0))
     }
 
     fn is_between(&self, source: IpAddr, destination: IpAddr) -> bool {
@@ -278,9 +298,9 @@ struct Policy<'a> {
 }
 
 impl Policy<'_> {
-    /// The local end, for whoever reads an error, and the message.
+    /// The local end and the message.
     fn add(self) -> (SocketAddr, XfrmMessage) {
-        let (end, priority) = (self.end(), if self.exempt { EXEMPT_PRIORITY } else { PRIORITY });
+        let (end, priority) = (self.link.end(), if self.exempt { EXEMPT_PRIORITY } else { PRIORITY });
         let template = (!self.exempt).then(|| {
             let (source, destination) = self.link.way(self.direction);
             let mut template = policy::template(self.link.mode.code(), selector::family(self.link.local));
@@ -295,14 +315,6 @@ impl Policy<'_> {
         });
         let lifetime = LifetimeConfig::default();
         (end, policy::update(self.direction, self.selector, priority, lifetime, template))
-    }
-
-    fn delete(self) -> (SocketAddr, XfrmMessage) {
-        (self.end(), policy::delete(self.direction, self.selector))
-    }
-
-    fn end(&self) -> SocketAddr {
-        SocketAddr::new(self.link.local, self.link.port.unwrap_or(0))
     }
 }
 
