@@ -80,6 +80,10 @@ pub struct Limits {
     pub transactions: usize,
     /// Sets of security associations.
     pub sets: usize,
+    /// REGISTERs in clear that one address may send at once; 0: any number.
+    pub registers_burst: u32,
+    /// And every second after that.
+    pub registers_per_second: u32,
 }
 
 /// What becomes of UEs behind a NAT.
@@ -126,8 +130,16 @@ impl Default for Ipsec {
 
 impl Default for Limits {
     fn default() -> Self {
-        let core::Limits { transactions, sets } = core::Limits::default();
-        Self { transactions, sets }
+        let core::Limits { transactions, sets, registers } = core::Limits::default();
+        let core::Rate { burst, per_second } = registers;
+        Self { transactions, sets, registers_burst: burst, registers_per_second: per_second }
+    }
+}
+
+impl Limits {
+    fn into_core(self) -> core::Limits {
+        let registers = core::Rate { burst: self.registers_burst, per_second: self.registers_per_second };
+        core::Limits { transactions: self.transactions, sets: self.sets, registers }
     }
 }
 
@@ -174,7 +186,7 @@ impl Config {
             spi_first: spi("ipsec.spi_first", self.ipsec.spi_first)?,
             spi_last: spi("ipsec.spi_last", self.ipsec.spi_last.max(self.ipsec.spi_first))?,
             reg_await_auth: Duration::from_secs(self.ipsec.reg_await_auth_seconds.max(1)),
-            limits: core::Limits { transactions: self.limits.transactions, sets: self.limits.sets },
+            limits: self.limits.into_core(),
         })
     }
 }

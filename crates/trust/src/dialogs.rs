@@ -158,6 +158,11 @@ impl PrivacyMemory {
         }
     }
 
+    /// A dialog is over without a word: what the party of this tag wanted in it does not matter any more.
+    pub fn end_of(&mut self, call_id: &str, tag: &str) {
+        self.forget(&Key { call_id: call_id.into(), tag: tag.into() });
+    }
+
     /// Forgets the dialogs that have been silent for too long.
     pub fn expire(&mut self, now: Instant) {
         while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) {

@@ -236,7 +236,7 @@ impl Options {
             spi_first: Spi::new(0x1000).unwrap(),
             spi_last: Spi::new(0x1fff).unwrap(),
             reg_await_auth: Duration::from_secs(240),
-            limits: pcscf::core::Limits { transactions: 10_000, sets: 1_000 },
+            limits: pcscf::core::Limits { transactions: 10_000, sets: 1_000, ..Default::default() },
         }
     }
 

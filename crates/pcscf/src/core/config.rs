@@ -43,6 +43,17 @@ pub struct Limits {
     pub transactions: usize,
     /// Sets of security associations, whatever their stage.
     pub sets: usize,
+    /// REGISTERs in clear from one address: each costs the HSS a vector.
+    pub registers: Rate,
+}
+
+/// How fast something may happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// At once; 0: there is no limit.
+    pub burst: u32,
+    /// And then every second, at least one.
+    pub per_second: u32,
 }
 
 impl GmAddress {
@@ -92,6 +103,13 @@ impl Config {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { transactions: 100_000, sets: 300_000 }
+        Self { transactions: 100_000, sets: 300_000, registers: Rate::default() }
+    }
+}
+
+/// Many UEs may share the address of their NAT.
+impl Default for Rate {
+    fn default() -> Self {
+        Self { burst: 200, per_second: 20 }
     }
 }

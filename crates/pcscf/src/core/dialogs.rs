@@ -30,10 +30,21 @@ pub struct Dialog {
     pub route: Vec<Box<str>>,
     /// What the UE's requests and answers assert, where they prefer nothing else.
     pub asserted: Vec<Box<str>>,
+    /// What the other end wants hidden from the UE.
+    pub peer: Option<PeerPrivacy>,
     /// A final response has made it.
     pub confirmed: bool,
     /// It ends with the last of them.
     pub usages: Vec<Usage>,
+}
+
+/// What one end of a dialog has asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerPrivacy {
+    /// As in a Privacy header.
+    pub wanted: Box<str>,
+    /// Its From with the tag, where the UE sees an anonymous one.
+    pub address: Option<Box<str>>,
 }
 
 /// What a dialog is there for.
@@ -70,6 +81,8 @@ pub(super) struct Dialogs {
     uses: u64,
     /// Devices whose confirmed dialogs have changed; few, since they are taken after every input.
     changed: Vec<Device>,
+    /// Those that have ended since and whose other end wanted something hidden.
+    ended: Vec<Dialog>,
 }
 
 #[derive(Debug)]
@@ -149,6 +162,10 @@ impl Dialogs {
         std::mem::take(&mut self.changed)
     }
 
+    pub(super) fn take_ended(&mut self) -> Vec<Dialog> {
+        std::mem::take(&mut self.ended)
+    }
+
     pub(super) fn insert(&mut self, device: &Device, dialog: Dialog) -> DialogId {
         let used = |id: &DialogId| self.entries.get(id).map(|entry| entry.used);
         if self.of(device).count() >= MAX_DIALOGS
@@ -194,7 +211,7 @@ impl Dialogs {
 
     pub(super) fn remove(&mut self, id: DialogId) {
         self.note(id);
-        let Some(Entry { device, deadline, .. }) = self.entries.remove(&id) else { return };
+        let Some(Entry { device, dialog, deadline, .. }) = self.entries.remove(&id) else { return };
         if let Some(at) = deadline {
             self.deadlines.remove(&(at, id));
         }
@@ -203,6 +220,9 @@ impl Dialogs {
             if ids.is_empty() {
                 self.by_device.remove(&device);
             }
+        }
+        if dialog.confirmed && dialog.peer.is_some() {
+            self.ended.push(dialog);
         }
     }
 

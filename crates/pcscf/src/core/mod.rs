@@ -8,6 +8,7 @@ mod event;
 mod fate;
 mod nat;
 mod outward;
+mod rate;
 mod refusal;
 mod register;
 mod registration;
@@ -34,15 +35,16 @@ use sip::{
     Transmit,
 };
 
-pub use self::config::{Config, GmAddress, Limits};
+pub use self::config::{Config, GmAddress, Limits, Rate};
 use self::dialogs::Dialogs;
-pub use self::dialogs::{Dialog, Purpose, Usage};
+pub use self::dialogs::{Dialog, PeerPrivacy, Purpose, Usage};
 pub use self::event::Event;
 pub use self::fate::{Fate, KernelTold};
+use self::rate::SourceRate;
 pub use self::refusal::Refusal;
 use self::registration::Registrations;
 pub use self::registration::{Device, Registration};
-use self::relay::Relayed;
+use self::relay::{PrivacyMemories, Relayed};
 pub use self::restore::{HeldState, Restored};
 use self::sa_table::{SaTable, SetEntry};
 pub use self::sa_table::{SetId, Stage};
@@ -150,6 +152,9 @@ pub struct PCscf {
     /// Requests other than REGISTER on their way.
     proxy: Proxy<Relayed>,
     dialogs: Dialogs,
+    privacy: PrivacyMemories,
+    /// Of REGISTERs in clear.
+    rate: SourceRate,
     /// Makes the loop hashes in our branches ours.
     loop_key: u64,
     waiting: HashMap<SetId, WaitingChallenge>,
@@ -172,6 +177,8 @@ impl PCscf {
             asked: HashMap::new(),
             proxy: Proxy::default(),
             dialogs: Dialogs::default(),
+            privacy: PrivacyMemories::default(),
+            rate: SourceRate::new(config.limits.registers),
             loop_key: rng.next_u64(),
             waiting: HashMap::new(),
             outputs: VecDeque::new(),
@@ -205,6 +212,11 @@ impl PCscf {
         self.dialogs.len()
     }
 
+    /// Ends of dialogs whose wish for privacy is remembered.
+    pub fn open_privacy(&self) -> usize {
+        self.privacy.len()
+    }
+
     /// Sets held now, whatever their stage.
     pub fn sets(&self) -> usize {
         self.sets.len()
@@ -223,12 +235,16 @@ impl PCscf {
                     self.relay_failed(now, &failure);
                 }
                 self.dialogs.expire(now);
+                self.privacy.expire(now);
                 while let Some(set) = self.sets.expired(now) {
                     self.remove_set(set);
                 }
             }
         }
         self.transaction_events(now);
+        for dialog in self.dialogs.take_ended() {
+            self.privacy.end_of(&dialog);
+        }
         self.save();
     }
 
@@ -250,6 +266,7 @@ impl PCscf {
             self.transactions.next_timeout(),
             self.proxy.next_timeout(),
             self.dialogs.next_timeout(),
+            self.privacy.next_timeout(),
             self.sets.next_timeout(),
         ];
         Output::WaitUntil(deadlines.into_iter().flatten().min())
@@ -318,6 +335,9 @@ impl PCscf {
             self.transactions.reply_over(id, flow);
         }
         match (request.method(), arrival) {
+            (Method::Register, Arrival::Unprotected) if !self.rate.take(now, flow.remote.ip()) => {
+                self.refuse(now, id, &request, reply, Refusal::TooFast, None);
+            }
             (Method::Register, _) => self.register(now, id, request, flow, arrival),
             (_, Arrival::Unprotected) => self.refuse(now, id, &request, reply, Refusal::Unprotected, None),
             (_, Arrival::Over(set)) => self.relay_from_ue(now, id, request, flow, set),

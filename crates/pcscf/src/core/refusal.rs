@@ -4,7 +4,7 @@ use sec_agree::SecAgreeError;
 use sip::Name;
 use sip::routing;
 use thiserror::Error;
-use trust::PrivacyError;
+use trust::{MemoryError, PrivacyError};
 
 use super::Config;
 
@@ -86,9 +86,17 @@ pub enum Refusal {
     #[error("none of the identities of this UE may be asserted")]
     NoIdentityToAssert,
     #[error("cannot {0}")]
-    Privacy(#[from] PrivacyError),
+    Privacy(#[from] MemoryError),
+    #[error("too many REGISTERs come from this address")]
+    TooFast,
     #[error("too many registrations are under way")]
     Overloaded,
+}
+
+impl From<PrivacyError> for Refusal {
+    fn from(error: PrivacyError) -> Self {
+        Self::Privacy(error.into())
+    }
 }
 
 impl Refusal {
@@ -141,7 +149,7 @@ impl Refusal {
             Self::NoSuchTransaction | Self::NoSuchDialog => (481, "Call/Transaction Does Not Exist"),
             Self::Cancelled => (487, "Request Terminated"),
             Self::BadEvent => (489, "Bad Event"),
-            Self::NothingFree | Self::Overloaded => (503, "Service Unavailable"),
+            Self::NothingFree | Self::Overloaded | Self::TooFast => (503, "Service Unavailable"),
             Self::Kernel
             | Self::BadChallenge
             | Self::OutOfOrder
@@ -166,7 +174,9 @@ impl Refusal {
                 vec![(Name::Allow, "NOTIFY".into())]
             }
             Self::BadEvent => vec![(Name::AllowEvents, sip::reginfo::PACKAGE.into())],
-            Self::NothingFree | Self::Overloaded => vec![(Name::RetryAfter, "30".into())],
+            Self::NothingFree | Self::Overloaded | Self::TooFast => {
+                vec![(Name::RetryAfter, "30".into())]
+            }
             _ => Vec::new(),
         }
     }

@@ -66,6 +66,7 @@ impl PCscf {
             if let Some(registration) = registration.filter(|_| goes_on) {
                 self.registrations.insert(device.clone(), registration);
                 for dialog in dialogs {
+                    self.privacy.restore(now, &dialog);
                     self.dialogs.insert(&device, dialog);
                 }
                 self.subscribe_again(now, &device);

@@ -8,7 +8,7 @@ use sec_agree::{Associations, Encapsulation, End, Port, SecurityClient, Security
 use serde::{Deserialize, Serialize};
 use sip::Instant;
 
-use crate::core::{Device, Dialog, Purpose, Registration, SavedDevice, SavedSet, Stage, Usage};
+use crate::core::{Device, Dialog, PeerPrivacy, Purpose, Registration, SavedDevice, SavedSet, Stage, Usage};
 
 /// Everything that is read here is checked when it becomes a [`SavedDevice`]: nothing else than a legal set comes out.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,6 +72,12 @@ struct DialogLine {
     by_ue: bool,
     route: Vec<Box<str>>,
     asserted: Vec<Box<str>>,
+    /// What the other end wants hidden, as in a Privacy header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    privacy: Option<Box<str>>,
+    /// Its From, where it is hidden.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<Box<str>>,
     usages: Vec<UsageLine>,
 }
 
@@ -144,12 +150,19 @@ impl DialogLine {
             },
             until: usage.until.map(milliseconds),
         };
-        let Dialog { call_id, ue_tag, peer_tag, by_ue, route, asserted, usages, .. } = dialog.clone();
-        Self { usages: usages.iter().map(usage).collect(), call_id, ue_tag, peer_tag, by_ue, route, asserted }
+        let Dialog { call_id, ue_tag, peer_tag, by_ue, route, asserted, peer, usages, .. } = dialog.clone();
+        let usages = usages.iter().map(usage).collect();
+        let (privacy, address) = peer.map(|peer| (peer.wanted, peer.address)).unzip();
+        let address = address.flatten();
+        Self { call_id, ue_tag, peer_tag, by_ue, route, asserted, privacy, address, usages }
     }
 
     fn into_dialog(self) -> Option<Dialog> {
-        let Self { call_id, ue_tag, peer_tag, by_ue, route, asserted, usages } = self;
+        let Self { call_id, ue_tag, peer_tag, by_ue, route, asserted, privacy, address, usages } = self;
+        if privacy.is_none() && address.is_some() {
+            return None;
+        }
+        let peer = privacy.map(|wanted| PeerPrivacy { wanted, address });
         let is_named = !ue_tag.is_empty() && !peer_tag.is_empty();
         if !is_named || usages.is_empty() || usages.len() > MAX_USAGES {
             return None;
@@ -159,7 +172,7 @@ impl DialogLine {
             until: line.until.map(instant),
         };
         let usages = usages.into_iter().map(usage).collect();
-        Some(Dialog { call_id, ue_tag, peer_tag, by_ue, route, asserted, confirmed: true, usages })
+        Some(Dialog { call_id, ue_tag, peer_tag, by_ue, route, asserted, peer, confirmed: true, usages })
     }
 }
 
@@ -169,7 +182,9 @@ fn size(dialog: &Dialog) -> usize {
         Purpose::Session => None,
         Purpose::Event(event) => Some(event),
     });
-    let texts = [call_id, ue_tag, peer_tag].into_iter().chain(route).chain(asserted).chain(events);
+    let hidden = dialog.peer.iter().flat_map(|peer| peer.address.iter().chain([&peer.wanted]));
+    let texts =
+        [call_id, ue_tag, peer_tag].into_iter().chain(route).chain(asserted).chain(events).chain(hidden);
     texts.map(|text| text.len()).sum()
 }
 

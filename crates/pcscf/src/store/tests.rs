@@ -11,7 +11,7 @@ use sec_agree::{
 use sip::Instant;
 
 use super::*;
-use crate::core::{Device, Dialog, Purpose, Registration, SavedSet, Stage, Usage};
+use crate::core::{Device, Dialog, PeerPrivacy, Purpose, Registration, SavedSet, Stage, Usage};
 
 fn end(address: &str, base: u16, spi: u32) -> End {
     let (port, spi) = (|offset| Port::new(base + offset).unwrap(), |offset| Spi::new(spi + offset).unwrap());
@@ -58,6 +58,10 @@ fn dialog(n: u32) -> Dialog {
         by_ue: n == 0,
         route: vec!["<sip:scscf.ims.example;lr>".into()],
         asserted: vec![format!("sip:user{n}@ims.example").into()],
+        peer: Some(PeerPrivacy {
+            wanted: "id;user".into(),
+            address: (n == 1).then(|| "<sip:boss@ims.example>;tag=p".into()),
+        }),
         confirmed: true,
         usages: vec![
             Usage { purpose: Purpose::Session, until: None },
@@ -193,6 +197,8 @@ fn a_damaged_line_is_left_out_and_another_format_is_refused() {
         ("\"10.9.0.2\"", "\"fd00::2\""),
         ("\"hmac-sha-1-96/aes-cbc\"", "\"rot13/null\""),
         ("{\"impi\"", "{\"key\":1,\"impi\""),
+        ("\"ue_tag\":\"u\"", "\"ue_tag\":\"\""),
+        ("\"usages\":[{}", "\"usages\":[{},{},{},{},{},{},{},{}"),
     ] {
         let changed = text.replacen(from, to, 1);
         assert_ne!(changed, text, "{from}");
@@ -236,6 +242,20 @@ fn it_is_written_anew_when_it_has_grown() {
     assert!(largest < 2 * GROWTH, "{largest}");
     drop(state);
     assert_eq!(found(&path).devices, [saved(0)]);
+}
+
+/// A UE that fills its dialogs must not keep its own sets from being written.
+#[test]
+fn a_dialog_that_is_too_large_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pcscf.state");
+    let mut device = saved(0);
+    let large = Dialog { call_id: "x".repeat(2100).into(), ..dialog(0) };
+    let nearly = |n: usize| Dialog { call_id: format!("{n:01900}").into(), ..dialog(0) };
+    device.dialogs = (0..63).map(nearly).chain([large]).collect();
+    drop(file_of(&path, &[device]));
+    let read = found(&path);
+    assert_eq!((read.devices[0].dialogs.len(), read.devices[0].sets.len()), (63, 1));
 }
 
 #[test]

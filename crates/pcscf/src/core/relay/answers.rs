@@ -31,6 +31,7 @@ impl PCscf {
         }
         if let Some(relay) = self.proxy.answered(now, &mut self.transactions, id, status) {
             self.follow_dialog(now, &relay, status, Some(response));
+            self.privacy_answered(&relay, response);
             let response = self.back_to_core(&relay, status, response);
             self.respond(now, relay.server, relay.context.reply, response);
         }
@@ -44,7 +45,9 @@ impl PCscf {
         }
         if let Some(relay) = self.proxy.answered(now, &mut self.transactions, id, status) {
             self.follow_dialog(now, &relay, status, Some(response));
-            let response = self.back_to_ue(&relay, status, response);
+            let passed_on = self.back_to_ue(now, &relay, status, response);
+            self.privacy_answered(&relay, response);
+            let response = passed_on;
             self.respond(now, relay.server, relay.context.reply, response);
         }
     }
@@ -73,7 +76,13 @@ impl PCscf {
 
     /// The answer of the core network as the UE gets it.
     //= TS 24.229 5.2.6.3
-    fn back_to_ue(&self, relay: &Relay<Relayed>, status: u16, response: &Message) -> Message {
+    fn back_to_ue(
+        &mut self,
+        now: Instant,
+        relay: &Relay<Relayed>,
+        status: u16,
+        response: &Message,
+    ) -> Message {
         let request = &relay.request;
         if let Some((status, reason)) = upstream(status) {
             let tag = response.to().ok().and_then(|to| to.tag());
@@ -92,9 +101,8 @@ impl PCscf {
         // No challenge of ours passes here; ik and ck never do.
         let lines = response.lines(Name::WwwAuthenticate).map(|line| strip_keys(line).0);
         draft.replace_values(Name::WwwAuthenticate, lines);
-        if let Some(privacy) = trust::Privacy::of_response(response) {
-            // What is critical cannot be refused any more; what can be done was done.
-            let _ = privacy.execute(&mut draft, trust::Service::LastHop);
+        if let Some(wanted) = self.make_answer_private(now, relay, response, &mut draft) {
+            self.remember_answerer(relay, response, &wanted);
         }
         trust::answer_as_asked(request, &mut draft);
         draft.finish()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sip::{Instant, Message, Method, Name, Relay, SubscriptionState};
 
 use super::{Relayed, Way, is_in_dialog, makes_dialog};
-use crate::core::dialogs::{Dialog, DialogId, DialogName, Purpose};
+use crate::core::dialogs::{Dialog, DialogId, DialogName, PeerPrivacy, Purpose};
 use crate::core::{Device, PCscf, Refusal};
 
 /// What was said in time may still be on its way: 64*T1 on Gm, and some more.
@@ -51,33 +51,52 @@ impl PCscf {
     pub(super) fn enter_dialog(
         &mut self,
         now: Instant,
-        device: &Device,
         request: &Message,
-        way: Way,
-        dialog: Option<DialogId>,
-        asserted: &[Box<str>],
-    ) -> Result<Option<DialogId>, Refusal> {
-        let by_ue = way == Way::FromUe;
-        if let Some(id) = dialog {
-            return Ok(Some(self.enter(now, device, id, request, by_ue)));
+        context: &Relayed,
+    ) -> Option<DialogId> {
+        let Relayed { device, dialog, asserted, peer, .. } = context;
+        let by_ue = context.by_ue();
+        if let Some(id) = *dialog {
+            let id = self.enter(now, device, id, request, by_ue);
+            self.remember_privacy(id, peer.as_ref());
+            return Some(id);
+        }
+        // An INVITE's dialog is known from its first response.
+        if !makes_dialog(request) || request.method() == Method::Invite {
+            return None;
         }
         let name = DialogName::of(request, by_ue);
-        if !makes_dialog(request) {
-            return Ok(None);
-        }
-        if request.from().is_ok_and(|from| from.tag().is_none()) {
-            return Err(Refusal::Routing(sip::ParseError::Malformed(Name::From).into()));
-        }
-        if request.method() == Method::Invite {
-            return Ok(None);
-        }
         let mut begun = Dialog {
-            asserted: asserted.to_vec(),
+            asserted: asserted.clone(),
+            peer: peer.clone(),
             route: if by_ue { Vec::new() } else { recorded(request).collect() },
             ..begun(name, by_ue)
         };
         begun.begin(purpose(request), Some(now + GRACE));
-        Ok(Some(self.dialogs.insert(device, begun)))
+        Some(self.dialogs.insert(device, begun))
+    }
+
+    /// What is known already is not lost, where a later message says less.
+    fn remember_privacy(&mut self, id: DialogId, peer: Option<&PeerPrivacy>) {
+        let Some(PeerPrivacy { wanted, address }) = peer else { return };
+        self.dialogs.change(id, |dialog| {
+            let address = dialog.peer.take().and_then(|known| known.address).or_else(|| address.clone());
+            dialog.peer = Some(PeerPrivacy { wanted: wanted.clone(), address });
+        });
+    }
+
+    /// A response of the other end says what it wants.
+    pub(super) fn remember_answerer(
+        &mut self,
+        relay: &Relay<Relayed>,
+        response: &Message,
+        peer: &PeerPrivacy,
+    ) {
+        let by_ue = relay.context.by_ue();
+        let name = DialogName::of(response, by_ue);
+        if let Some(id) = self.dialogs.find(&relay.context.device, name) {
+            self.remember_privacy(id, Some(peer));
+        }
     }
 
     fn enter(
@@ -96,8 +115,8 @@ impl PCscf {
             let name = DialogName::of(request, by_ue);
             // What the SUBSCRIBE has begun stays for the NOTIFYs of other ends that it has reached.
             let route = if by_ue { known.route.clone() } else { recorded(request).collect() };
-            let (by_ue, asserted) = (known.by_ue, known.asserted.clone());
-            let mut made = Dialog { route, asserted, confirmed: true, ..begun(name, by_ue) };
+            let (asserted, peer) = (known.asserted.clone(), known.peer.clone());
+            let mut made = Dialog { route, asserted, peer, confirmed: true, ..begun(name, known.by_ue) };
             made.begin(purpose(request), Some(now + GRACE));
             id = self.dialogs.insert(device, made);
         }
@@ -153,6 +172,11 @@ impl PCscf {
         if name.ue_tag.is_empty() || name.peer_tag.is_empty() {
             return;
         }
+        let answering = if by_ue { name.peer_tag } else { name.ue_tag };
+        // A 2xx that comes again must not bring back a dialog that has ended since.
+        if context.made_with.get().is_some_and(|tag| **tag == *answering) {
+            return;
+        }
         let known = self.dialogs.find(&context.device, name);
         // Another end of a forked request makes a dialog of its own.
         let known = known.or_else(|| self.dialogs.find(&context.device, name.unanswered(by_ue)));
@@ -162,7 +186,8 @@ impl PCscf {
             return known.into_iter().for_each(|id| self.dialogs.remove(id));
         }
         let id = known.unwrap_or_else(|| {
-            let mut begun = Dialog { asserted: context.asserted.clone(), ..begun(name, by_ue) };
+            let (asserted, peer) = (context.asserted.clone(), context.peer.clone());
+            let mut begun = Dialog { asserted, peer, ..begun(name, by_ue) };
             begun.begin(purpose(request), None);
             self.dialogs.insert(&context.device, begun)
         });
@@ -177,6 +202,8 @@ impl PCscf {
             }
         });
         if is_final {
+            // Another end that has answered as well makes a dialog of its own.
+            let _ = context.made_with.set(answering.into());
             self.dialogs.remove_early(&context.device, name, by_ue);
         }
     }
@@ -266,6 +293,7 @@ fn begun(name: DialogName<'_>, by_ue: bool) -> Dialog {
         by_ue,
         route: Vec::new(),
         asserted: Vec::new(),
+        peer: None,
         confirmed: false,
         usages: Vec::new(),
     }

@@ -1,11 +1,12 @@
 //! From a UE to the core network.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use sip::proxy::{Hop, Sender};
 use sip::{Draft, Flow, Instant, Message, Name, Relay, ServerId, Timers, Transport, routing};
 
-use super::{Relayed, Way, makes_dialog, remove_tag, strip_ue};
+use super::{Relayed, Way, check_tag, makes_dialog, remove_tag, strip_ue};
 use crate::core::{Arrival, Device, Event, PCscf, Refusal, SetId, Stage, register};
 
 /// A request ready to leave.
@@ -100,6 +101,7 @@ impl PCscf {
         routing::consume_routes(request, &mut draft, |uri| self.own_route(uri))?;
         let dialog = self.dialog_of(&device, request, Way::FromUe)?;
         let known = dialog.and_then(|id| self.dialogs.get(id));
+        let made_by_ue = known.is_none_or(|dialog| dialog.by_ue);
         //= TS 24.229 5.2.6.3: a Route that is not the stored one is replaced
         let route = known.map_or(service_route, |dialog| dialog.route.clone());
         draft.replace_values(Name::Route, route.into_iter().map(String::from));
@@ -110,6 +112,7 @@ impl PCscf {
         for name in [Name::RecordRoute, Name::Path, Name::ServiceRoute] {
             draft.remove(name);
         }
+        self.give_back_name(now, request, &mut draft, made_by_ue);
         let asserted = self.asserted_by_request(&device, request, dialog)?;
         if request.method() != sip::Method::Ack {
             draft.replace_values(Name::PAssertedIdentity, asserted.iter().map(|one| format!("<{one}>")));
@@ -119,9 +122,20 @@ impl PCscf {
             draft.push_front(Name::RecordRoute, self.mw_route());
         }
         draft.set(Name::MaxForwards, routing::max_forwards(request)?.to_string());
+        check_tag(request)?;
         let hop = self.mw_branch(&mut draft, hash)?;
-        let dialog = self.enter_dialog(now, &device, request, Way::FromUe, dialog, &asserted)?;
-        Ok(Prepared { hop, context: Relayed { way: Way::FromUe, device, reply: None, dialog, asserted } })
+        let mut context = Relayed {
+            way: Way::FromUe,
+            device,
+            reply: None,
+            dialog,
+            made_by_ue,
+            asserted,
+            peer: None,
+            made_with: OnceLock::new(),
+        };
+        context.dialog = self.enter_dialog(now, request, &context);
+        Ok(Prepared { hop, context })
     }
 
     /// The request with our Via, on the way that its Route or Request-URI names.

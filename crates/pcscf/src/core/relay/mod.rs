@@ -8,13 +8,17 @@ mod cancel;
 mod dialog;
 mod from_ue;
 mod identity;
+mod privacy;
 mod to_ue;
+
+use std::sync::OnceLock;
 
 use rand_chacha::rand_core::Rng;
 use sip::proxy::{Cause, Failure, Full};
 use sip::{ClientId, Draft, Flow, Host, Instant, Message, Method, Name, Relay, routing};
 
-use super::dialogs::DialogId;
+pub(super) use self::privacy::PrivacyMemories;
+use super::dialogs::{DialogId, PeerPrivacy};
 use super::{Device, PCscf, Refusal, remove_tag};
 
 /// Option tags of Proxy-Require that a P-CSCF understands.
@@ -72,8 +76,14 @@ pub(super) struct Relayed {
     reply: Option<Flow>,
     /// What it has come in, or has begun.
     dialog: Option<DialogId>,
+    /// Who has made the dialog that it is in, or makes.
+    made_by_ue: bool,
     /// What the UE asserts: in the request, or in its answers where they prefer nothing else.
     asserted: Vec<Box<str>>,
+    /// What the sender of a request to the UE wants hidden.
+    peer: Option<PeerPrivacy>,
+    /// The tag of the end whose 2xx has made a dialog.
+    made_with: OnceLock<Box<str>>,
 }
 
 impl Relayed {
@@ -112,8 +122,10 @@ impl PCscf {
     }
 
     fn relay_refused(&mut self, now: Instant, relay: &Relay<Relayed>, refusal: Refusal) {
-        self.follow_dialog(now, relay, refusal.status().0, None);
         let Relay { server, request, context } = relay;
+        let (status, reason) = refusal.status();
+        self.follow_dialog(now, relay, status, None);
+        self.privacy_answered(relay, &Draft::reply(request, status, reason, None).finish());
         self.refuse(now, *server, request, context.reply, refusal, None);
     }
 
@@ -156,6 +168,16 @@ impl PCscf {
 fn makes_dialog(request: &Message) -> bool {
     let method = matches!(request.method(), Method::Invite | Method::Subscribe | Method::Refer);
     method && !is_in_dialog(request)
+}
+
+/// What makes a dialog must name the end that has sent it.
+//= RFC 3261 12.1.1
+fn check_tag(request: &Message) -> Result<(), Refusal> {
+    let is_named = request.from().is_ok_and(|from| from.tag().is_some());
+    if makes_dialog(request) && !is_named {
+        return Err(Refusal::Routing(sip::ParseError::Malformed(Name::From).into()));
+    }
+    Ok(())
 }
 
 fn is_in_dialog(request: &Message) -> bool {

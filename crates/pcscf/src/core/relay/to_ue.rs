@@ -1,11 +1,12 @@
 //! From the core network to a UE.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use sip::proxy::{Hop, Sender};
 use sip::{Draft, Flow, Instant, Message, Name, Relay, ServerId, Timers, Uri, routing};
 
-use super::{Relayed, Way, is_in_dialog, makes_dialog, strip_network};
+use super::{Relayed, Way, check_tag, is_in_dialog, makes_dialog, strip_network};
 use crate::core::{Device, Event, PCscf, Refusal};
 
 impl PCscf {
@@ -61,22 +62,32 @@ impl PCscf {
         if makes_dialog(request) || self.notify_makes_dialog(dialog, request) {
             draft.push_front(Name::RecordRoute, format!("<sip:{server};lr>"));
         }
-        if let Some(privacy) = trust::Privacy::of(request)? {
-            privacy.execute(&mut draft, trust::Service::LastHop)?;
-        }
         draft.set(Name::MaxForwards, routing::max_forwards(request)?.to_string());
+        check_tag(request)?;
+        let made_by_ue = dialog.and_then(|id| self.dialogs.get(id)).is_some_and(|dialog| dialog.by_ue);
+        let peer = self.make_private(now, request, &mut draft, made_by_ue)?;
         let branch = self.branch(hash);
         //= TS 33.203 7.1: the UE answers to our protected server port
         let sender = Sender { address: server, branch: &branch };
         let mut hop = Hop::new(&mut draft, sender, sa.destination, None, Timers::GM);
         leave_from(&mut hop, sa.source);
         let asserted = self.addressed_by(&device, request, dialog);
-        let dialog = self.enter_dialog(now, &device, request, Way::ToUe, dialog, &asserted)?;
-        Ok((hop, Relayed { way: Way::ToUe, device, reply: None, dialog, asserted }))
+        let mut context = Relayed {
+            way: Way::ToUe,
+            device,
+            reply: None,
+            dialog,
+            made_by_ue,
+            asserted,
+            peer,
+            made_with: OnceLock::new(),
+        };
+        context.dialog = self.enter_dialog(now, request, &context);
+        Ok((hop, context))
     }
 
-    /// Who is, or was until a moment ago, registered with this contact: found by its address and port, so nothing is
-    /// walked. Within a dialog the UE may have given another Contact at the same place.
+    /// Who is registered with this contact: found by its address and port, so nothing is walked. Within a dialog the UE
+    /// may have given another Contact at the same place, and may have been registered until a moment ago.
     fn device_at(&self, contact: &Uri<'_>, request: &Message) -> Result<Device, Refusal> {
         let ip = contact.host.ip().ok_or(Refusal::Unreachable)?;
         let server = SocketAddr::new(ip, contact.port.unwrap_or(5060));
@@ -87,8 +98,7 @@ impl PCscf {
                 return Ok(owner.clone());
             }
         }
-        let registered =
-            |device: &&Device| self.registrations.get(device).is_some_and(|one| one.is_at(contact));
+        let registered = |device: &&Device| self.registration(device).is_some_and(|one| one.is_at(contact));
         devices().find(registered).cloned().ok_or(Refusal::Unreachable)
     }
 }

@@ -1,8 +1,11 @@
 //! The P-CSCF alone: a UE on one side and a core network on the other, both written out.
 
+mod dialogs;
 mod failures;
+mod invite;
 mod keys;
 mod nat;
+mod privacy;
 mod registration;
 mod relay;
 mod restart;
@@ -61,7 +64,7 @@ fn config() -> Config {
         spi_first: Spi::new(0x1000).unwrap(),
         spi_last: Spi::new(0x1fff).unwrap(),
         reg_await_auth: Duration::from_secs(240),
-        limits: Limits { transactions: 1000, sets: 100 },
+        limits: Limits { transactions: 1000, sets: 100, registers: Rate::default() },
     }
 }
 
