@@ -22,6 +22,7 @@ fn registered() -> (Net, Register) {
 
 const UE_CONTACT: &str = "sip:10.9.0.2:7002";
 
+/// SIP-18: 200 first, then NOTIFY at once, with the tags of the dialog.
 #[test]
 fn reg_12_the_first_notify_tells_all_identities_of_the_set() {
     let (mut net, _) = registered();
@@ -216,6 +217,7 @@ fn expires_0_outside_a_dialog_fetches_once() {
     assert!(net.notifies.is_empty());
 }
 
+/// SIP-18: Expires 0 ends with a last NOTIFY.
 #[test]
 fn a_refresh_prolongs_and_tells_all_again_and_0_ends() {
     let (mut net, second) = registered();
@@ -289,6 +291,7 @@ fn a_lost_notify_is_repeated_byte_for_byte_and_silence_ends_the_subscription() {
     assert!(net.notifies.is_empty());
 }
 
+/// SIP-18: 481 ends it.
 #[test]
 fn reg_12_an_answer_that_ends_the_dialog_ends_the_subscription() {
     for (status, lives) in [(481, false), (489, false), (408, false), (500, true), (200, true)] {

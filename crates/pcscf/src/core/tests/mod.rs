@@ -6,6 +6,7 @@ mod invite;
 mod keys;
 mod nat;
 mod privacy;
+mod quirks;
 mod registration;
 mod relay;
 mod restart;
