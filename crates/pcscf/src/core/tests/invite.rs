@@ -256,7 +256,7 @@ fn sip_5_own_routes_are_taken_and_a_strict_router_is_understood() {
     assert_eq!((sent.request_uri(), sent.first(Name::Route)), (Some("sip:alice@10.9.0.2:7100"), None));
 }
 
-/// SIP-10 too: whatever connections the UE has closed, a new one begins at our client port.
+/// SIP-10: whatever connections the UE has closed, a new one begins at our client port.
 #[test]
 fn sip_8_a_large_request_takes_tcp_between_the_protected_ports_and_udp_where_that_is_refused() {
     let mut bench = Bench::new();

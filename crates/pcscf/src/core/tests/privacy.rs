@@ -9,7 +9,7 @@ fn asserted(message: &Message) -> Vec<&str> {
     message.values(Name::PAssertedIdentity).collect()
 }
 
-/// PRV-3 too: what the user prefers is used up here.
+/// PRV-3: what the user prefers is used up here.
 #[test]
 fn prv_1_each_row_of_the_table_on_requests() {
     let mut bench = Bench::new();
