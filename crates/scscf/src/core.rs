@@ -222,6 +222,11 @@ impl Scscf {
         self.registrar.len()
     }
 
+    /// Transactions held now.
+    pub fn open_transactions(&self) -> usize {
+        self.transactions.len()
+    }
+
     /// Requests of and to users that are under way, with INVITEs whose 2xx may still be repeated. For tests of leaks.
     pub fn under_way(&self) -> usize {
         self.proxy.len() + self.waiting.len() + self.taken_back.len()

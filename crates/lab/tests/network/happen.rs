@@ -116,11 +116,11 @@ impl Network {
             self.unprotected_drops += 1;
             return None;
         }
-        self.received(to, flow, message);
+        self.deliver(to, flow, message);
         Some(to)
     }
 
-    fn received(&mut self, node: Node, flow: Flow, message: Message) {
+    fn deliver(&mut self, node: Node, flow: Flow, message: Message) {
         let now = self.now;
         match node {
             Node::Ue(n) => self.ues[usize::from(n)].handle(now, u::Input::Received { flow, message }),
@@ -215,7 +215,7 @@ impl Network {
             match self.icscf_mut(node).poll() {
                 icscf::Output::Send(transmit) => self.send(node, &transmit),
                 icscf::Output::Cx { id, request } => {
-                    let answer = self.ask(node, request);
+                    let answer = self.ask_hss(node, request);
                     self.push(self.now + self.wire.cx_latency, Happening::ToICscf { node, id, answer });
                     self.carry_notices();
                 }
@@ -251,7 +251,7 @@ impl Network {
     }
 
     /// A node asks the HSS of its own network.
-    pub(super) fn ask(&mut self, node: Node, request: cx::Request) -> Result<cx::Answer, LinkError> {
+    pub(super) fn ask_hss(&mut self, node: Node, request: cx::Request) -> Result<cx::Answer, LinkError> {
         self.trace.push(format!("{node} {}", request.name()));
         let operator = node.operator().expect("only CSCFs ask an HSS");
         let from =

@@ -1,5 +1,6 @@
 //! The networks of several operators as values on a virtual clock: no socket, no kernel, no thread.
 
+mod borders;
 pub(crate) mod check;
 mod diameter;
 mod happen;
@@ -9,6 +10,7 @@ pub(crate) mod partner;
 pub(crate) mod plan;
 mod servers;
 pub(crate) mod sites;
+mod users;
 mod wire;
 
 use std::cmp::Reverse;
@@ -106,6 +108,8 @@ pub(crate) struct Network {
     pub(crate) kernels: HashMap<Node, Kernel>,
     /// Everything that left a node, also what the wire then lost.
     pub(crate) sent: Vec<Sent>,
+    /// Whether it is kept, and the trace: not where there is too much of it.
+    pub(crate) keep: bool,
     /// One line a message and Cx request, in order, repetitions included.
     pub(crate) trace: Vec<String>,
     pub(crate) steps: Vec<Vec<u::Step>>,
@@ -121,7 +125,7 @@ pub(crate) struct Network {
     pub(crate) unprotected_drops: u32,
     /// Why Cx carries nothing now.
     pub(crate) cx_failure: Option<LinkError>,
-    wire: Wire,
+    pub(crate) wire: Wire,
     rng: ChaCha20Rng,
     queue: BinaryHeap<Reverse<Entry>>,
     order: u64,
@@ -177,6 +181,7 @@ impl Network {
             answers: HashMap::new(),
             options: options.clone(),
             sent: Vec::new(),
+            keep: true,
             trace: Vec::new(),
             events: Vec::new(),
             icscf_events: Vec::new(),

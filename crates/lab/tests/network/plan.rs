@@ -1,6 +1,6 @@
 //! The roles of a virtual network: who they are and what they are told.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use aka::{
@@ -55,6 +55,12 @@ pub(crate) struct Options {
     pub(crate) attached: Vec<Attachment>,
     /// Public identities besides the two that every UE has: of whom, which, whether barred.
     pub(crate) identities: Vec<(u16, &'static str, bool)>,
+    /// The operators that hide what is inside.
+    pub(crate) hiding: Vec<u8>,
+    /// They have a newer key than the first.
+    pub(crate) second_key: bool,
+    /// Operators speak TLS with each other, and know each other by that.
+    pub(crate) tls: bool,
     pub(crate) wire: Wire,
 }
 
@@ -133,6 +139,9 @@ impl Default for Options {
             i_cscfs: 1,
             attached: Vec::new(),
             identities: Vec::new(),
+            hiding: Vec::new(),
+            second_key: false,
+            tls: false,
             wire: Wire::default(),
         }
     }
@@ -224,43 +233,60 @@ impl Options {
         };
         let served = (0..self.operators).filter(|home| *home == operator || self.roams(*home, operator));
         let served: Vec<u8> = served.collect();
-        let s_cscfs = served.iter().flat_map(|home| [0, 1].map(|which| Node::SCscf(*home, which)));
+        let mut neighbours: Vec<(Box<str>, SocketAddr)> = Vec::new();
+        for which in [0, 1] {
+            let node = Node::SCscf(operator, which);
+            neighbours.push((sites::host(node).into(), sites::inside(node)));
+        }
+        for home in served.iter().filter(|home| **home != operator) {
+            neighbours.extend(
+                (0..self.i_cscfs).map(|which| {
+                    (sites::host(Node::ICscf(*home, which)).into(), sites::border(*home, which))
+                }),
+            );
+        }
         pcscf::core::Config {
             host: sites::host(node).into(),
             network: sites::domain(operator).into(),
             gm: vec![gm],
             mw: sites::inside(node),
             entry_points: served.iter().map(|home| (sites::domain(*home).into(), entry(*home))).collect(),
-            neighbours: s_cscfs.map(|node| (sites::host(node).into(), sites::inside(node))).collect(),
+            neighbours,
             policy: Policy::new(self.policy.as_ref().unwrap_or(&self.algorithms)).unwrap(),
             spi_first: Spi::new(0x1000).unwrap(),
             spi_last: Spi::new(0x1fff).unwrap(),
             reg_await_auth: Duration::from_secs(240),
-            limits: pcscf::core::Limits { transactions: 10_000, sets: 1_000, ..Default::default() },
+            limits: pcscf::core::Limits { transactions: 100_000, sets: 1_000, ..Default::default() },
         }
     }
 
     pub(crate) fn icscf(&self, node: Node) -> icscf::Config {
-        let Node::ICscf(operator, _) = node else { panic!("{node:?} is no I-CSCF") };
-        let known = self.servers(operator).into_iter().map(|node| {
+        let Node::ICscf(operator, which) = node else { panic!("{node:?} is no I-CSCF") };
+        let s_cscfs = self.servers(operator).into_iter();
+        let known = s_cscfs.clone().map(|node| {
             let name = ServerName::new(&sites::server_name(node)).unwrap();
             icscf::SCscf::new(name, sites::inside(node))
         });
+        let p_cscfs = (0..self.p_cscfs).map(|which| Node::PCscf(operator, which));
         icscf::Config {
-            trusted_peers: self.p_cscfs_for(operator),
+            trusted_peers: p_cscfs.chain(s_cscfs).map(|node| sites::inside(node).ip()).collect(),
             s_cscfs: known.collect(),
-            transactions: 10_000,
+            border: self.border(operator, which),
+            transactions: 100_000,
             ..icscf::Config::new(sites::inside(node), sites::domain(operator))
         }
     }
 
     pub(crate) fn scscf(&self, node: Node) -> scscf::Config {
         let Node::SCscf(operator, _) = node else { panic!("{node:?} is no S-CSCF") };
-        let i_cscfs = (0..self.i_cscfs).map(|which| sites::inside(Node::ICscf(operator, which)).ip());
+        let i_cscfs = (0..self.i_cscfs).map(|which| sites::inside(Node::ICscf(operator, which)));
+        let p_cscfs = (0..self.p_cscfs).map(|which| sites::inside(Node::PCscf(operator, which)));
         let name = ServerName::new(&sites::server_name(node)).unwrap();
         scscf::Config {
-            trusted_peers: i_cscfs.chain(self.p_cscfs_for(operator)).collect(),
-            icscf: Some(sites::inside(Node::ICscf(operator, 0))),
+            trusted_peers: i_cscfs.clone().chain(p_cscfs).map(|address| address.ip()).collect(),
+            icscf: i_cscfs.clone().next(),
+            // Requests leave by the last I-CSCF, and come in by the first.
+            exit: i_cscfs.clone().next_back(),
             reauthenticate: self.reauthenticate,
             algorithm: self.digest,
             qop: self.qop,
@@ -274,12 +300,5 @@ impl Options {
     fn roams(&self, home: u8, visited: u8) -> bool {
         let mut attached = (0..self.ues).map(|n| self.attachment(n));
         attached.any(|at| (at.home, at.visited) == (home, visited))
-    }
-
-    /// The P-CSCFs that UEs of this operator use.
-    fn p_cscfs_for(&self, home: u8) -> Vec<IpAddr> {
-        let visited = (0..self.operators).filter(|operator| *operator == home || self.roams(home, *operator));
-        let nodes = visited.flat_map(|operator| (0..self.p_cscfs).map(move |which| (operator, which)));
-        nodes.map(|(operator, which)| sites::inside(Node::PCscf(operator, which)).ip()).collect()
     }
 }

@@ -58,6 +58,13 @@ impl Network {
         *self.server(node) = scscf::Scscf::new(config, seed);
     }
 
+    /// Nothing is heard of the node any more, and it hears nothing.
+    pub(crate) fn silence(&mut self, node: Node) {
+        self.trace.push(format!("{node} falls silent"));
+        self.dead.insert(node);
+        self.deadlines.remove(&node);
+    }
+
     /// The S-CSCF whose operator must act: where the user is registered, else the first.
     pub(super) fn server_of(&self, command: &scscf::Command) -> Node {
         let user = match command {
@@ -133,7 +140,7 @@ impl Network {
             match self.server(node).poll() {
                 scscf::Output::Send(transmit) => self.send(node, &transmit),
                 scscf::Output::Cx { id, request } => {
-                    let answer = self.ask(node, request);
+                    let answer = self.ask_hss(node, request);
                     self.push(self.now + self.wire.cx_latency, Happening::ToSCscf { node, id, answer });
                     self.carry_notices();
                 }

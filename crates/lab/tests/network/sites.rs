@@ -31,6 +31,11 @@ pub(crate) fn border(operator: u8, which: u8) -> SocketAddr {
     at(130 + operator, host_number(Node::ICscf(operator, which)).1)
 }
 
+/// The same, where it speaks TLS.
+pub(crate) fn secure(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), 5061)
+}
+
 /// The P-CSCF's address towards UEs.
 pub(crate) fn gm(operator: u8, which: u8) -> SocketAddr {
     match (operator, which) {

@@ -23,7 +23,9 @@ impl Network {
             return self.push(self.now, Happening::FlowEnds { at: from, flow: asked });
         };
         let protected = protects(flow.local) || protects(flow.remote);
-        self.trace.push(line(from, to, &message, protected));
+        if self.keep {
+            self.trace.push(line(from, to, &message, protected));
+        }
         let esp = if protected && from != to {
             let outgoing = self.kernels[&from].outgoing(flow.local, flow.remote);
             outgoing.map(|(spi, state)| (spi, state.clone()))
@@ -32,7 +34,9 @@ impl Network {
         };
         let leaves = !protected || esp.is_some();
         let there = Flow { local: flow.remote, remote: flow.local, connection, ..flow };
-        self.sent.push(Sent { from, to, protected, message: message.clone() });
+        if self.keep {
+            self.sent.push(Sent { from, to, protected, message: message.clone() });
+        }
         if !leaves {
             self.unprotected_drops += 1;
             return;

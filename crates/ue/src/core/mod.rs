@@ -218,6 +218,11 @@ impl Ue {
         self.subscription.is_some()
     }
 
+    /// Transactions held now.
+    pub fn open_transactions(&self) -> usize {
+        self.transactions.len()
+    }
+
     /// Sets held now, whatever their stage.
     pub fn sets(&self) -> usize {
         self.sets.len()
