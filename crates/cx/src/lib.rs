@@ -29,6 +29,6 @@ pub use types::{
     UserAuthorization, UserAuthorizationRequest, UserAuthorizationType, VisitedNetwork,
 };
 pub use user_data::{
-    CriteriaSummary, DefaultHandling, FilterCriteria, IdentityType, PublicIdentity, ServiceProfile, UserData,
-    Wildcard,
+    Anonymity, CriteriaSummary, DefaultHandling, FilterCriteria, IdentityType, PublicIdentity,
+    ServiceProfile, UserData, Wildcard,
 };

@@ -9,6 +9,9 @@ use crate::CxError;
 
 mod criteria;
 
+/// Of the elements that are ours.
+const NAMESPACE: &str = "urn:akasec:user-data";
+
 pub use criteria::{CriteriaSummary, DefaultHandling, FilterCriteria};
 
 /// A subscription as one S-CSCF needs it.
@@ -29,6 +32,41 @@ pub struct ServiceProfile {
     pub core_network_services: Option<Vec<u8>>,
     /// SharedIFCSetID: criteria that both ends have beforehand.
     pub shared_ifc_sets: Vec<u32>,
+    pub anonymity: Anonymity,
+}
+
+/// The privacy that the network asks for in the requests of a user, because its subscription wants it. No standard has
+/// an element for it: ours stands in the Extension of the ServiceProfile, where others pass over it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Anonymity {
+    /// The asserted identity is withheld.
+    pub id: bool,
+    /// From and other headers of the user are replaced.
+    pub user: bool,
+}
+
+impl Anonymity {
+    pub const fn as_str(self) -> &'static str {
+        match (self.id, self.user) {
+            (false, false) => "none",
+            (true, false) => "id",
+            (false, true) => "user",
+            (true, true) => "both",
+        }
+    }
+
+    /// `none`, `id`, `user` or `both`.
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [(false, false), (true, false), (false, true), (true, true)];
+        let mut all = all.into_iter().map(|(id, user)| Self { id, user });
+        all.find(|one| one.as_str() == word)
+    }
+
+    /// What any of the two asks for.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self { id: self.id || other.id, user: self.user || other.user }
+    }
 }
 
 /// A wildcarded identity such as `sip:room-!.*!@home.example`, as text.
@@ -121,10 +159,17 @@ impl UserData {
                 xml.extend_from_slice(&criteria.xml);
             }
             xml.extend_from_slice(profile.core_network_services.as_deref().unwrap_or_default());
-            if !profile.shared_ifc_sets.is_empty() {
+            let anonymity = profile.anonymity;
+            let anonymous = anonymity != Anonymity::default();
+            if anonymous || !profile.shared_ifc_sets.is_empty() {
                 xml.extend_from_slice(b"<Extension>");
                 for set in &profile.shared_ifc_sets {
                     xml.extend_from_slice(format!("<SharedIFCSetID>{set}</SharedIFCSetID>").as_bytes());
+                }
+                if anonymous {
+                    let word = anonymity.as_str();
+                    let element = format!("<Anonymity xmlns=\"{NAMESPACE}\">{word}</Anonymity>");
+                    xml.extend_from_slice(element.as_bytes());
                 }
                 xml.extend_from_slice(b"</Extension>");
             }
@@ -244,11 +289,17 @@ impl<'a> Document<'a> {
 
     fn profile_extension(&mut self, profile: &mut ServiceProfile) -> Result<(), CxError> {
         while let Some(child) = self.next_element()? {
-            if child.local_name().as_ref() == "SharedIFCSetID" {
-                let number = self.content(&child)?.trim().parse();
-                profile.shared_ifc_sets.push(number.map_err(|_| CxError::UserDataElement("SharedIFCSetID"))?);
-            } else {
-                self.skip(&child)?;
+            match child.local_name().as_ref() {
+                "SharedIFCSetID" => {
+                    let number = self.content(&child)?.trim().parse();
+                    let number = number.map_err(|_| CxError::UserDataElement("SharedIFCSetID"))?;
+                    profile.shared_ifc_sets.push(number);
+                }
+                "Anonymity" => {
+                    let word = Anonymity::parse(self.content(&child)?.trim());
+                    profile.anonymity = word.ok_or(CxError::UserDataElement("Anonymity"))?;
+                }
+                _ => self.skip(&child)?,
             }
         }
         Ok(())

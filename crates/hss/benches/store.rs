@@ -72,6 +72,7 @@ fn insert(store: &SqliteStore, from: usize, to: usize) {
                 algorithm: Algorithm::milenage(K::from_bytes([1; 16]), Opc::from_bytes([2; 16])),
                 amf: Amf::from_bytes([0x80, 0]),
                 impus: vec![SubscriberImpu { impu: impu(*n), barred: false }],
+                anonymity: cx::Anonymity::default(),
             };
             Imported { subscriber, sqn: Sqn::default() }
         });

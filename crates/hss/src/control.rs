@@ -149,6 +149,8 @@ pub struct Shown {
     pub private: Vec<ShownPrivate>,
     pub public: Vec<ShownPublic>,
     pub sets: Vec<ShownSet>,
+    /// What the S-CSCF adds to the Privacy of the user's requests: `none`, `id`, `user` or `both`.
+    pub anonymous: String,
     /// Another S-CSCF may take the user over.
     pub reassignment_pending: bool,
 }

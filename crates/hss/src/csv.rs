@@ -12,6 +12,7 @@
 //! | `amf` | 4 hex digits | `0000` |
 //! | `sqn` | 12 hex digits: the last sequence number that was used | 0 |
 //! | `impus` | URIs separated by spaces or `\|`; a leading `!` marks a barred one; the first other one is the default | from the IMSI |
+//! | `anonymous` | `none`, `id`, `user` or `both`: the Privacy that the S-CSCF adds to the user's requests | `none` |
 //! | `mnc_digits` | `2` or `3`: how many digits of the IMSI are the MNC | 2 |
 //!
 //! From an IMSI come the private identity `<imsi>@ims.mnc<MNC>.mcc<MCC>.3gppnetwork.org` and the public identity
@@ -22,6 +23,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use aka::{Algorithm, Amf, Impi, Impu, K, Op, Opc, Sqn, Top, Topc, Tuak, TuakK, TuakSettings};
+use cx::Anonymity;
 use zeroize::Zeroizing;
 
 use crate::{HssError, RowError, Subscriber, SubscriberImpu};
@@ -78,7 +80,7 @@ fn line_of(octets: &[u8], position: &::csv::Position) -> u64 {
     position.line() + passed_over as u64
 }
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "imsi",
     "impi",
     "algorithm",
@@ -92,6 +94,7 @@ const NAMES: [&str; 14] = [
     "amf",
     "sqn",
     "impus",
+    "anonymous",
     "mnc_digits",
 ];
 
@@ -149,6 +152,7 @@ impl<'a> Row<'a> {
                 algorithm: self.algorithm()?,
                 amf: self.value("amf", "4 hex digits", Amf::from_hex)?.unwrap_or(Amf::from_bytes([0, 0])),
                 impus: self.impus(derived)?,
+                anonymity: self.anonymity()?,
             },
             sqn: self.value("sqn", "12 hex digits", Sqn::from_hex)?.unwrap_or_default(),
         })
@@ -204,6 +208,11 @@ impl<'a> Row<'a> {
     ) -> Result<(), RowError> {
         let filled = columns.into_iter().find(|column| self.field(column).is_some());
         filled.map_or(Ok(()), |column| Err(RowError::OtherAlgorithm { column, algorithm }))
+    }
+
+    fn anonymity(&self) -> Result<Anonymity, RowError> {
+        let wrong = RowError::Value { column: "anonymous", wanted: "none, id, user or both" };
+        self.field("anonymous").map_or(Ok(Anonymity::default()), |word| Anonymity::parse(word).ok_or(wrong))
     }
 
     fn mnc_digits(&self) -> Result<usize, RowError> {

@@ -1,6 +1,7 @@
 //! One subscriber as an import file has it.
 
 use aka::{Algorithm, Amf, Impi, Impu};
+use cx::Anonymity;
 
 /// A private identity, its keys, and its public identities, which form one implicit registration set.
 #[derive(Debug)]
@@ -10,6 +11,7 @@ pub struct Subscriber {
     pub amf: Amf,
     /// In order: the first that is not barred is the default.
     pub impus: Vec<SubscriberImpu>,
+    pub anonymity: Anonymity,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

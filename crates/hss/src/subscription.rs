@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aka::{Algorithm, Amf, Impi, Impu, Sqn};
 use cx::{
-    FilterCriteria, IdentityType, PublicIdentity, ServerCapabilities, ServiceProfile, UserData,
+    Anonymity, FilterCriteria, IdentityType, PublicIdentity, ServerCapabilities, ServiceProfile, UserData,
     VisitedNetwork,
 };
 
@@ -38,6 +38,8 @@ pub struct Profile {
     pub capabilities: Option<ServerCapabilities>,
     /// Networks the user may register from; none: what the operator allows all.
     pub visited_networks: Option<Vec<VisitedNetwork>>,
+    /// What the S-CSCF adds to the Privacy of the user's requests.
+    pub anonymity: Anonymity,
 }
 
 /// A public identity of a subscription.
@@ -226,6 +228,7 @@ impl Subscription {
             profiles: vec![ServiceProfile {
                 identities: identities.collect(),
                 filter_criteria: set.map(|set| set.filter_criteria.clone()).unwrap_or_default(),
+                anonymity: self.profile.anonymity,
                 ..ServiceProfile::default()
             }],
         }
@@ -273,7 +276,9 @@ fn leader_of(leader: &[usize], mut at: usize) -> usize {
 fn one_subscription(rows: Vec<Imported>) -> Result<NewSubscription, ProfileError> {
     let (mut private, mut sqns) = (Vec::new(), Vec::new());
     let mut public: Vec<HeldIdentity> = Vec::new();
+    let mut anonymity = Anonymity::default();
     for Imported { subscriber, sqn } in rows {
+        anonymity = anonymity.or(subscriber.anonymity);
         for listed in subscriber.impus {
             match public.iter_mut().find(|held| held.impu == listed.impu) {
                 Some(held) => {
@@ -297,7 +302,7 @@ fn one_subscription(rows: Vec<Imported>) -> Result<NewSubscription, ProfileError
         });
         sqns.push(sqn);
     }
-    let profile = Profile { public, ..Profile::default() };
+    let profile = Profile { public, anonymity, ..Profile::default() };
     Ok(NewSubscription { subscription: Subscription::new(private, profile)?, sqns })
 }
 
@@ -318,6 +323,7 @@ mod tests {
             algorithm: Algorithm::milenage(K::from_bytes([1; 16]), Opc::from_bytes([2; 16])),
             amf: Amf::from_bytes([0, 0]),
             impus: impus.collect(),
+            anonymity: cx::Anonymity::default(),
         };
         Imported { subscriber, sqn: Sqn::default() }
     }

@@ -19,6 +19,7 @@ fn hss(last: Sqn, range: IndRange) -> Hss<MemoryStore> {
         algorithm: algorithm(),
         amf: Amf::from_bytes([0, 0]),
         impus: vec![SubscriberImpu { impu: Impu::new("sip:a@home.example").unwrap(), barred: false }],
+        anonymity: cx::Anonymity::default(),
     };
     let rows = vec![hss::csv::Imported { subscriber, sqn: last }];
     let store = MemoryStore::with(hss::subscriptions(rows).unwrap()).unwrap();

@@ -82,6 +82,8 @@ pub enum Refusal {
     DialogOutOfOrder,
     #[error("watch for so short a time")]
     SubscriptionTooBrief,
+    #[error("read Privacy")]
+    PrivacyMalformed,
     #[error("pass one of the checks of a proxy")]
     Routing,
     #[error("find out who makes the request: nobody is asserted")]
@@ -130,6 +132,7 @@ impl Refusal {
             | Self::StarWithoutExpiresZero
             | Self::SubscribeMalformed
             | Self::Routing
+            | Self::PrivacyMalformed
             | Self::RouteForeign => (400, "Bad Request"),
             Self::UntrustedPeer
             | Self::TooManyContacts

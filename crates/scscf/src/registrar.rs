@@ -3,7 +3,7 @@
 use crate::binding::Binding;
 use crate::register::Wish;
 use aka::{Impi, Impu};
-use cx::{FilterCriteria, IdentityType, UserData};
+use cx::{Anonymity, FilterCriteria, IdentityType, UserData};
 use sip::Instant;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub(crate) struct Identities {
     pub(crate) associated: Vec<Impu>,
     /// For whoever triggers services: kept, and shown to the operator.
     pub(crate) criteria: Arc<[FilterCriteria]>,
+    /// What the subscription adds to Privacy.
+    pub(crate) anonymity: Anonymity,
 }
 
 impl Identities {
@@ -52,6 +54,7 @@ impl Identities {
             set: once(profile.identities().map(|found| &found.identity)),
             associated: once(usable.map(|found| &found.identity)),
             criteria: criteria.collect(),
+            anonymity: profile.profiles.iter().fold(Anonymity::default(), |all, one| all.or(one.anonymity)),
         }
     }
 

@@ -25,6 +25,9 @@ pub(super) struct Options {
     /// A public identity; several times for a set, the default one first, barred ones after an exclamation mark.
     #[arg(long, value_name = "IMPU")]
     impu: Vec<String>,
+    /// Privacy that the S-CSCF adds to the subscriber's requests, unless they say none: id, user or both.
+    #[arg(long, value_name = "WHAT", default_value = "none", value_parser = ["none", "id", "user", "both"])]
+    anonymous: String,
     /// 4 hex digits.
     #[arg(long, default_value = "0000")]
     amf: String,
@@ -66,7 +69,7 @@ impl Options {
         let keys = [&card.op, &card.opc, &card.top, &card.topc]
             .map(|key| Zeroizing::new(secret(key).unwrap_or_default()));
         let [op, opc, top, topc] = &keys;
-        let columns: [(&str, &str); 14] = [
+        let columns: [(&str, &str); 15] = [
             ("imsi", self.imsi.as_deref().unwrap_or_default()),
             ("impi", self.impi.as_deref().unwrap_or_default()),
             ("algorithm", algorithm),
@@ -80,6 +83,7 @@ impl Options {
             ("amf", &self.amf),
             ("sqn", &self.sqn),
             ("impus", &impus),
+            ("anonymous", &self.anonymous),
             ("mnc_digits", &digits),
         ];
         if columns.iter().any(|(_, value)| value.contains([',', '"', '\n', '\r', '#'])) {

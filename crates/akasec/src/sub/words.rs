@@ -36,6 +36,9 @@ pub(super) fn shown(shown: &Shown) -> String {
             let _ = writeln!(out, "  set {}  {criteria}", set.number);
         }
     }
+    if shown.anonymous != "none" {
+        let _ = writeln!(out, "  anonymous: {}", shown.anonymous);
+    }
     if shown.reassignment_pending {
         out.push_str("  another S-CSCF may take the user over\n");
     }

@@ -239,3 +239,21 @@ proptest! {
         let _ = UserData::from_xml(&xml);
     }
 }
+
+#[test]
+fn prv_10_anonymity_is_written_and_read() {
+    for word in ["none", "id", "user", "both"] {
+        let anonymity = Anonymity::parse(word).unwrap();
+        let identity = PublicIdentity {
+            identity: Impu::new("sip:a@home.example").unwrap(),
+            barred: false,
+            kind: IdentityType::DistinctUser,
+        };
+        let profile = ServiceProfile { identities: vec![identity], anonymity, ..ServiceProfile::default() };
+        let data = UserData { private_id: Impi::new("a@home.example").unwrap(), profiles: vec![profile] };
+        let xml = data.to_xml();
+        assert_eq!(xml.windows(9).any(|part| part == b"Anonymity"), word != "none");
+        assert_eq!(UserData::from_xml(&xml).unwrap(), data);
+    }
+    assert_eq!(Anonymity::parse("BOTH"), None);
+}

@@ -210,8 +210,12 @@ fn put(before: &Subscription, new: &Subscription) -> Result<After, OperationErro
     }
     let sets =
         before.profile().sets.iter().filter(|set| new.public().iter().any(|held| held.set == set.number));
-    let profile =
-        Profile { public: new.public().to_vec(), sets: sets.cloned().collect(), ..before.profile().clone() };
+    let profile = Profile {
+        public: new.public().to_vec(),
+        sets: sets.cloned().collect(),
+        anonymity: new.profile().anonymity,
+        ..before.profile().clone()
+    };
     Ok((new.private().to_vec(), profile))
 }
 

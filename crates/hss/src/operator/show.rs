@@ -45,6 +45,7 @@ pub(super) fn shown(loaded: &Loaded) -> Shown {
         private: private.collect(),
         public: public.collect(),
         sets: sets.collect(),
+        anonymous: subscription.profile().anonymity.as_str().to_owned(),
         reassignment_pending: state.is_reassignment_pending(),
     }
 }

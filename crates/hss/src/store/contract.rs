@@ -44,6 +44,7 @@ pub(crate) fn subscription(users: &[&str], public: &[&str]) -> NewSubscription {
             algorithm,
             amf: Amf::from_bytes([0x80, octet]),
             impus: impus.collect(),
+            anonymity: cx::Anonymity::default(),
         };
         Imported { subscriber, sqn: Sqn::default() }
     });

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use aka::{Impi, Impu};
 use cx::{
-    FilterCriteria, IdentityType, Origin, RestorationInfo, RestoredContact, RestoredSubscription,
+    Anonymity, FilterCriteria, IdentityType, Origin, RestorationInfo, RestoredContact, RestoredSubscription,
     ServerCapabilities, ServerName, VisitedNetwork,
 };
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,9 @@ struct ProfileDocument {
     capabilities: Option<CapabilitiesDocument>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     visited_networks: Option<Vec<String>>,
+    /// A word of [`Anonymity`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    anonymity: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -160,6 +163,9 @@ pub fn write_profile(subscription: &Subscription) -> String {
             server_names: listed.server_names.iter().map(ServerName::to_string).collect(),
         }),
         visited_networks: profile.visited_networks.as_ref().map(|networks| strings(networks)),
+        anonymity: Some(profile.anonymity)
+            .filter(|anonymity| *anonymity != Anonymity::default())
+            .map(|anonymity| anonymity.as_str().to_owned()),
     };
     serialize(&document)
 }
@@ -237,7 +243,8 @@ impl ProfileDocument {
             Some(networks) => Some(all(networks, |text| VisitedNetwork::new(text).ok())?),
         };
         let public = self.public.iter().map(HeldDocument::held).collect::<Option<Vec<_>>>()?;
-        Some(Profile { public, sets: sets.collect(), capabilities, visited_networks })
+        let anonymity = self.anonymity.as_deref().map_or(Some(Anonymity::default()), Anonymity::parse)?;
+        Some(Profile { public, sets: sets.collect(), capabilities, visited_networks, anonymity })
     }
 }
 

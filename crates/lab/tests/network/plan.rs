@@ -185,6 +185,7 @@ impl Options {
                 algorithm: self.algorithm(n, false),
                 amf: self.amf,
                 impus,
+                anonymity: cx::Anonymity::default(),
             };
             hss::csv::Imported { subscriber, sqn: Sqn::from_bytes([0; 6]) }
         });

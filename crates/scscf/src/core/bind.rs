@@ -1,12 +1,13 @@
 //! Contacts come and go, and who watches is told.
 
 use super::notify::Notice;
-use super::{Scscf, Timer};
+use super::{Deregistration, Event, Pending, Scscf, Timer};
 use crate::binding::Binding;
 use crate::news::News;
 use crate::register::{Contact, Register};
 use crate::registrar::{Backup, Identities, Registration};
 use aka::Impi;
+use cx::{Request, ServerAssignmentType};
 use sip::Instant;
 use sip::reginfo::ContactEvent;
 
@@ -20,6 +21,7 @@ impl Scscf {
         identities: Identities,
     ) -> Notice {
         let impi = &register.impi;
+        self.leave_other_set(now, impi, &identities);
         let (mut audience, aors) = (self.registrar.audience(impi), self.registrar.aors(impi));
         let number = self.registrar.number();
         let mut binding = Binding::new(number, now, contact, &register.message, self.config.expiry_margin);
@@ -51,6 +53,21 @@ impl Scscf {
         audience.append(&mut self.registrar.audience(impi));
         news.push(News::new(&told, told.event, &register.impu, self.registrar.aors(impi)));
         Notice { audience, news, full }
+    }
+
+    /// A private identity has one implicit set registered at a time. Who watched another one, perhaps that of a name
+    /// which must not be seen beside this one, hears of its end and of nothing else.
+    fn leave_other_set(&mut self, now: Instant, impi: &Impi, identities: &Identities) {
+        let Some(user) = self.registrar.user(impi) else { return };
+        if user.identities.set.iter().any(|impu| identities.set.contains(impu)) {
+            return;
+        }
+        let impu = user.impu.clone();
+        let request = self.assignment(ServerAssignmentType::UserDeregistration, impi, &impu);
+        self.ask(Request::Sar(request), Pending::Report);
+        let notice = self.unbind(impi, |_| true, ContactEvent::Unregistered, None);
+        self.event(Event::Deregistered { impi: impi.clone(), impu, cause: Deregistration::User });
+        self.tell(now, &notice);
     }
 
     /// Takes bindings away, and the registration with the last of them.

@@ -10,8 +10,8 @@ use aka::{
     K, Nonce, Opc, Password, QopInput, Rand, Sqn, SqnArray, SqnGenerator,
 };
 use cx::{
-    Answer, CxFailure, FilterCriteria, IdentityType, LinkError, MultimediaAuth, PublicIdentity, Request,
-    RestorationInfo, ServerAssignment, ServerAssignmentRequest, ServerAssignmentType, ServerName,
+    Anonymity, Answer, CxFailure, FilterCriteria, IdentityType, LinkError, MultimediaAuth, PublicIdentity,
+    Request, RestorationInfo, ServerAssignment, ServerAssignmentRequest, ServerAssignmentType, ServerName,
     ServiceProfile, UserData,
 };
 use scscf::{Command, CommandError, CommandId, Config, CxId, CxRequestId, Done, Event, Input, Output, Scscf};
@@ -63,6 +63,9 @@ pub(crate) struct Hss {
     pub(crate) kept: Vec<RestorationInfo>,
     /// Barring of the identity that is registered; the other one stays.
     pub(crate) barred: bool,
+    pub(crate) anonymity: Anonymity,
+    /// The user's identities in the place of the usual ones: (IMPU, barred).
+    pub(crate) identities: Option<Vec<(&'static str, bool)>>,
 }
 
 impl Hss {
@@ -78,6 +81,8 @@ impl Hss {
             registered: false,
             kept: Vec::new(),
             barred: false,
+            anonymity: Anonymity::default(),
+            identities: None,
         }
     }
 
@@ -132,7 +137,10 @@ impl Hss {
                     return Ok(request.refused(cx::BaseCode::UnableToComply));
                 }
                 let restoration = self.assigned(sar);
-                let user_data = Some(profile(&[(BARRED, true), (IMPU, self.barred), (TEL, false)]));
+                let usual = vec![(BARRED, true), (IMPU, self.barred), (TEL, false)];
+                let mut user_data = profile(self.identities.as_ref().unwrap_or(&usual));
+                user_data.profiles.iter_mut().for_each(|one| one.anonymity = self.anonymity);
+                let user_data = Some(user_data);
                 let impi = sar.impi.is_none().then(|| Impi::new(IMPI).unwrap());
                 Answer::Saa(Ok(ServerAssignment {
                     impi,

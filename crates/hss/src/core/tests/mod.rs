@@ -55,6 +55,7 @@ fn row(user: &str, impus: &[(&str, bool)]) -> Imported {
         algorithm: algorithm(),
         amf: Amf::from_bytes([0, 0]),
         impus: impus.collect(),
+        anonymity: cx::Anonymity::default(),
     };
     Imported { subscriber, sqn: Sqn::default() }
 }

@@ -5,10 +5,12 @@ use crate::Refusal;
 use crate::core::Scscf;
 use crate::registrar::Registration;
 use aka::Impu;
+use cx::Anonymity;
 use sip::header::PChargingVector;
 use sip::proxy::Sender;
 use sip::{Draft, Hop, Message, Name, Scheme, Uri};
 use std::net::SocketAddr;
+use trust::OnBehalf;
 
 impl Scscf {
     pub(super) fn originating(
@@ -24,6 +26,7 @@ impl Scscf {
         }
         let (impu, user) = self.served_user(request, asked)?;
         assert_alias(request, &mut draft, &impu, user);
+        hide(request, &mut draft, user.identities.anonymity)?;
         self.charge(request, &mut draft);
         record_route(request, &mut draft, sender, BESIDE_CALLER);
         let to = self.toward(request, sender.address)?;
@@ -78,6 +81,16 @@ impl Scscf {
             draft.set(Name::PChargingVector, vector.value());
         }
     }
+}
+
+/// What the subscription wants withheld, unless the user says `none` this time.
+//= TS 33.203 5.3
+fn hide(request: &Message, draft: &mut Draft<'_>, wanted: Anonymity) -> Result<(), Refusal> {
+    if wanted == Anonymity::default() {
+        return Ok(());
+    }
+    let wanted = OnBehalf { id: wanted.id, user: wanted.user };
+    trust::on_behalf(request, draft, wanted).map_err(|_| Refusal::PrivacyMalformed)
 }
 
 /// A SIP URI asserted alone gets the telephone number of its set beside it.
