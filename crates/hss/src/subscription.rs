@@ -323,7 +323,7 @@ mod tests {
             algorithm: Algorithm::milenage(K::from_bytes([1; 16]), Opc::from_bytes([2; 16])),
             amf: Amf::from_bytes([0, 0]),
             impus: impus.collect(),
-            anonymity: cx::Anonymity::default(),
+            anonymity: Anonymity::default(),
         };
         Imported { subscriber, sqn: Sqn::default() }
     }

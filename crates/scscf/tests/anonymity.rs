@@ -27,7 +27,7 @@ fn prv_10_the_subscription_adds_to_privacy_and_none_is_obeyed() {
         ("user", None, Some("user")),
         ("id", None, Some("id")),
         ("both", None, Some("user;id")),
-        ("id", Some("user;critical"), Some("user;critical;id")),
+        ("id", Some("user;critical"), Some("user;id;critical")),
         ("both", Some("id"), Some("id;user")),
         ("both", Some("none"), Some("none")),
         ("none", Some("header"), Some("header")),
@@ -85,15 +85,9 @@ fn prv_16_a_pseudonym_in_its_own_set_is_told_with_no_other_name() {
     let real = net.register(&second);
     assert_eq!(real.first(Name::PAssociatedUri), Some(&*format!("<{IMPU}>, <{TEL}>")));
     net.watched();
-    // The same private identity, over its SAs.
+    // The same private identity.
     net.hss.identities = Some(vec![(PSEUDONYM, false)]);
-    let first = Register {
-        impu: PSEUDONYM.into(),
-        call_id: "call-2".into(),
-        protected: Some("yes"),
-        path,
-        ..Register::first()
-    };
+    let first = Register { impu: PSEUDONYM.into(), call_id: "call-2".into(), path, ..Register::first() };
     let challenge = net.register(&first);
     let second = net.protected(&first, &challenge);
     let answer = net.register(&second);

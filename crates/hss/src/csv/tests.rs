@@ -179,3 +179,20 @@ proptest::proptest! {
         let _ = parse(text.as_bytes());
     }
 }
+
+#[test]
+fn prv_10_the_column_anonymous_reaches_the_profile() {
+    let key = "00112233445566778899aabbccddeeff";
+    let file = |word: &str| {
+        format!("impi,k,opc,impus,anonymous\na@home.example,{key},{key},sip:a@home.example,{word}\n")
+    };
+    for (word, id, user) in
+        [("", false, false), ("none", false, false), ("id", true, false), ("both", true, true)]
+    {
+        let rows = parse(file(word).as_bytes()).unwrap();
+        let made = crate::subscriptions(rows).unwrap().remove(0).subscription;
+        let data = made.user_data(&made.private()[0].impi, 0);
+        assert_eq!(data.profiles[0].anonymity, Anonymity { id, user }, "{word}");
+    }
+    assert!(matches!(parse(file("yes").as_bytes()), Err((2, RowError::Value { column: "anonymous", .. }))));
+}

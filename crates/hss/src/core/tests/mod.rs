@@ -77,6 +77,7 @@ fn several_sets() -> Profile {
         sets: vec![ImplicitSet { number: 1, unregistered_services: true, ..Default::default() }],
         capabilities: None,
         visited_networks: None,
+        anonymity: cx::Anonymity::default(),
     }
 }
 

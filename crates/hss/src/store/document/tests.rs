@@ -43,6 +43,7 @@ fn subscription() -> Subscription {
             server_names: vec![ServerName::new("sip:scscf.home.example").unwrap()],
         }),
         visited_networks: Some(vec![VisitedNetwork::new("visited.example").unwrap()]),
+        anonymity: Anonymity { id: true, user: true },
     };
     Subscription::new(vec![private("b"), private("a")], profile).unwrap()
 }
