@@ -14,14 +14,14 @@ use node::Shutdown;
 use node::daemon::Daemon;
 use sip::Instant;
 use ue::config::Config;
-use ue::core::{Command, Fault, Step};
+use ue::core::{CallAnswer, Command, Fault, Step};
 use ue::fleet::Fleet;
 use ue::scenario::{Deed, Order, Outcome, Run, Scenario};
 
 /// A UE: registers over IPsec with a soft ISIM.
 ///
 /// Needs CAP_NET_ADMIN in its network namespace and a kernel with ESP. Without a command it registers, stays registered
-/// (tries again where that makes sense), and de-registers at SIGTERM. The other commands do their part and end, without
+/// (tries again where that makes sense), answers calls and messages, and de-registers at SIGTERM. The other commands do their part and end, without
 /// de-registering.
 ///
 /// Exit status: 0 as it should be; 1 another failure, or a scenario that did not go as it must; 2 wrong usage;
@@ -34,6 +34,8 @@ use ue::scenario::{Deed, Order, Outcome, Run, Scenario};
 ///   ue --config phone.toml reregister --fault res     register, then again with a wrong answer
 ///   ue --config phone.toml resync                     force a synchronisation failure, then register
 ///   ue --config phone.toml run life.toml              play a scenario, say what was not as it must be
+///   ue --config phone.toml run call.toml              the same with a call and a message to another phone
+///   ue --config phone.toml --answer busy              register, stay, refuse every call with 486
 ///   ue --config phone.toml --check run life.toml      only read both files
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment)]
@@ -49,6 +51,9 @@ struct Arguments {
     /// Does one thing wrong on purpose in the last registration of the command.
     #[arg(long, global = true, value_name = "NAME", value_parser = fault_parser())]
     fault: Option<Fault>,
+    /// What becomes of calls that come in: answer (after a second), busy, decline, or silence (it only rings).
+    #[arg(long, global = true, value_name = "HOW", default_value = "answer", value_parser = CallAnswer::NAMES)]
+    answer: String,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -85,7 +90,7 @@ enum Plan {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Arguments { daemon, once, json, fault, action } = Arguments::parse();
+    let Arguments { daemon, once, json, fault, answer, action } = Arguments::parse();
     let plan = match plan(once, fault, action) {
         Ok(plan) => plan,
         Err(Misuse::Fault) => clap::Error::raw(
@@ -98,6 +103,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let status = Cell::new(0);
     let prepare = async |config: Config| config.into_core().await;
     daemon.run(prepare, async |(mut config, isim, protection), mut shutdown| {
+        config.answering.with = answer.parse().unwrap_or_default();
         if let Plan::Play { scenario, .. } = &plan {
             config.stay_registered = scenario.stay_registered;
             config.patience = scenario.patience.unwrap_or(config.patience);

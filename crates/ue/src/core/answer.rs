@@ -89,7 +89,7 @@ impl Ue {
         self.last_authorization = None;
         self.refresh = None;
         self.recovery.registered(None);
-        self.drop_calls();
+        self.drop_between_users();
         let outputs = self.sets.retire(now, true);
         self.outputs.extend(outputs);
         self.step(Step::Deregistered);

@@ -1,5 +1,6 @@
 //! What a UE does when others ask it.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 /// How a UE answers.
@@ -64,6 +65,25 @@ impl CallAnswer {
             Self::Decline => Some((603, "Decline", None)),
             Self::Redirect(contact) => Some((302, "Moved Temporarily", Some(contact))),
             Self::Refuse { status, reason } => Some(((*status).clamp(300, 699), reason, None)),
+        }
+    }
+}
+
+impl CallAnswer {
+    /// Those that have a name.
+    pub const NAMES: [&str; 4] = ["answer", "busy", "decline", "silence"];
+}
+
+impl FromStr for CallAnswer {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        match name {
+            "answer" => Ok(Self::Answer),
+            "busy" => Ok(Self::Busy),
+            "decline" => Ok(Self::Decline),
+            "silence" => Ok(Self::Silence),
+            _ => Err(()),
         }
     }
 }

@@ -51,6 +51,9 @@ impl Ue {
         if let Err(verdict) = check(&asked.request) {
             return self.answer(now, &asked, &verdict, None);
         }
+        if asked.request.method() == Method::Subscribe {
+            return self.subscribed_to(now, &asked);
+        }
         if asked.request.to().is_ok_and(|to| to.tag().is_some()) {
             return self.asked_within(now, asked);
         }
@@ -58,7 +61,6 @@ impl Ue {
             Method::Invite => return self.invited(now, asked),
             Method::Message => Verdict::ok(),
             Method::Options => self.abilities(),
-            Method::Subscribe => Verdict::new(489, "Bad Event"),
             _ => Verdict::no_dialog(),
         };
         self.answer(now, &asked, &verdict, None);

@@ -22,7 +22,11 @@ impl Ue {
             Received::Request { id, request } => {
                 self.transactions.reply_over(id, reply);
                 if request.method() == Method::Notify {
-                    return self.notify_in(now, id, reply, &request);
+                    let asked = Asked { id, flow, request };
+                    if !self.watch_notified(now, &asked) {
+                        self.notify_in(now, id, reply, &asked.request);
+                    }
+                    return;
                 }
                 self.asked(now, Asked { id, flow, request });
             }
@@ -100,7 +104,8 @@ impl Ue {
     }
 
     fn user_answered(&mut self, now: Instant, id: ClientId, status: u16, response: &Message) {
-        if !self.page_answered(id, status, response) {
+        if !self.page_answered(now, id, status, response) {
+            self.notify_answered(id, status);
             self.call_answered(now, id, status, response);
         }
     }

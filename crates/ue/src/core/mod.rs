@@ -7,6 +7,7 @@ mod calls;
 mod challenge;
 mod command;
 mod config;
+mod events;
 mod fault;
 mod incoming;
 mod nat;
@@ -38,6 +39,7 @@ pub use self::answering::{Answering, CallAnswer};
 use self::calls::Calls;
 pub use self::command::{Body, Call, CallId, Command, Identity, Request, RequestId};
 pub use self::config::{Config, TransportChoice};
+use self::events::Events;
 pub use self::fault::{Fault, UnknownFault};
 pub use self::news::{Answer, CallStep, EndedBy, Headers, ReceivedRequest};
 use self::page::Pages;
@@ -162,6 +164,7 @@ pub struct Ue {
     recovery: Recovery,
     pages: Pages,
     calls: Calls,
+    events: Events,
     outputs: VecDeque<Output>,
 }
 
@@ -184,6 +187,7 @@ impl Ue {
             recovery: Recovery::default(),
             pages: Pages::default(),
             calls: Calls::default(),
+            events: Events::default(),
             outputs: VecDeque::new(),
             config,
         }
@@ -279,7 +283,7 @@ impl Ue {
         // A registration of its own accord waits for the command under way.
         let refresh = self.refresh.filter(|_| attempt.is_none());
         let subscription = self.subscription.as_ref().map(Subscription::next_timeout);
-        let calls = self.calls_next_timeout();
+        let (calls, events) = (self.calls_next_timeout(), self.events_next_timeout());
         let deadlines = [
             self.transactions.next_timeout(),
             self.sets.next_timeout(),
@@ -287,6 +291,7 @@ impl Ue {
             refresh,
             subscription,
             calls,
+            events,
         ];
         Output::WaitUntil(deadlines.into_iter().flatten().min())
     }
@@ -341,7 +346,7 @@ impl Ue {
                 if self.registration.take().is_some() {
                     self.step(Step::Lapsed);
                 }
-                self.drop_calls();
+                self.drop_between_users();
             }
             self.outputs.push_back(Output::RemoveSas { associations: set.associations });
         }
@@ -351,6 +356,7 @@ impl Ue {
         }
         self.subscription_timeout(now);
         self.calls_timeout(now);
+        self.events_timeout(now);
         if self.attempt.is_none() && self.refresh.is_some_and(|at| at <= now) {
             self.start(now, Command::Register);
         }
@@ -394,7 +400,7 @@ impl Ue {
         }
         self.transactions = Transactions::new(TRANSACTIONS);
         self.drop_pages();
-        self.drop_calls();
+        self.drop_between_users();
         self.registration = None;
         self.last_authorization = None;
         self.subscription = None;
@@ -425,6 +431,12 @@ impl Ue {
             Some(set) => self.outputs.push_back(Output::RemoveSas { associations: set.associations }),
             None => self.sets.give_back(&offer.setup()),
         }
+    }
+
+    /// What stands on the registration ends with it.
+    fn drop_between_users(&mut self) {
+        self.drop_calls();
+        self.events = Events::default();
     }
 
     fn step(&mut self, step: Step) {

@@ -198,6 +198,19 @@ impl CallStep {
     }
 }
 
+impl CallStep {
+    /// Of an answer, a refusal or a provisional answer, theirs or ours.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answered(answer) | Self::Refused(answer) | Self::Changed { answer, .. } => {
+                Some(answer.status)
+            }
+            Self::Ringing { status, .. } | Self::Declined { status } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
 impl EndedBy {
     pub const fn as_str(self) -> &'static str {
         match self {

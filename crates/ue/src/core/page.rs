@@ -45,6 +45,9 @@ impl Ue {
         let mut draft = self.opening(method, &request.to, &request.identity)?;
         self.complete(&mut draft, request);
         let Departure { client, message, .. } = self.send_protected(now, draft)?;
+        if method == Method::Subscribe {
+            self.watch(now, &message);
+        }
         self.pages.waiting.insert(client, Page { id, method, message });
         Ok(())
     }
@@ -73,11 +76,20 @@ impl Ue {
     }
 
     /// Whether it was an answer to one of these.
-    pub(super) fn page_answered(&mut self, id: ClientId, status: u16, response: &Message) -> bool {
+    pub(super) fn page_answered(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        status: u16,
+        response: &Message,
+    ) -> bool {
         if status < 200 {
             return self.pages.waiting.contains_key(&id);
         }
         let Some(page) = self.pages.waiting.remove(&id) else { return false };
+        if page.method == Method::Subscribe {
+            self.watch_answered(now, &page.message, Some(response));
+        }
         self.step(page.answered(Answer::of(response)));
         true
     }
@@ -91,6 +103,9 @@ impl Ue {
             page.message = message;
             self.pages.waiting.insert(client, page);
             return true;
+        }
+        if page.method == Method::Subscribe {
+            self.watch_answered(now, &page.message, None);
         }
         self.step(page.answered(Answer::local(transport_failed)));
         true

@@ -366,7 +366,7 @@ impl Ue {
         }
         self.last_authorization = None;
         self.subscription = None;
-        self.drop_calls();
+        self.drop_between_users();
         let outputs = self.sets.retire(now, self.attempt.is_none());
         self.outputs.extend(outputs);
         self.refresh = again.filter(|_| self.config.stay_registered).map(|wait| now + wait);

@@ -3,11 +3,13 @@
 mod callee;
 mod caller;
 mod digest;
+mod events;
 mod fault;
 mod nat;
 mod notify;
 mod overtaking;
 mod page;
+mod pair;
 mod registration;
 mod retry;
 

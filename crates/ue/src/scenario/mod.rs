@@ -3,23 +3,27 @@
 //!
 //! Where to start: [`Scenario::parse`], then [`Run`].
 
+mod between;
 mod outcome;
 mod run;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
 
 use serde::Deserialize;
+use sip::Method;
 use sip::reginfo::ContactEvent;
 use thiserror::Error;
 use toml::Spanned;
 
-use crate::core::Fault;
+use crate::core::{Call, CallAnswer, Fault, Request};
 
+pub use self::between::Wanted;
 pub use self::outcome::Outcome;
 pub use self::run::{Order, Report, Run};
 
@@ -30,6 +34,8 @@ const MAX_STEPS: usize = 1000;
 const MAX_SECONDS: u64 = 30 * 24 * 3600;
 /// How long a NOTIFY or a registration of its own accord is waited for when the step does not say.
 const PATIENCE: u64 = 60;
+/// How long an answer of another user is waited for: longer than a transaction lives.
+const ANSWER: u64 = 150;
 
 /// A scenario that makes sense.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -56,7 +62,7 @@ pub struct Action {
 }
 
 /// What a UE does in a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deed {
     Register {
         fault: Option<Fault>,
@@ -72,6 +78,19 @@ pub enum Deed {
     ExpectNotify(ContactEvent),
     /// Waits for what the UE does by itself.
     Await,
+    Request(Box<Request>),
+    Call(Box<Call>),
+    /// These four are about the latest call.
+    HangUp,
+    Cancel,
+    Reinvite,
+    Update,
+    /// Waits for a call to come in, and answers it so.
+    WaitCall(Option<CallAnswer>),
+    /// Waits until the latest call has ended.
+    WaitEnd,
+    /// Waits for a MESSAGE.
+    ExpectMessage(Box<Wanted>),
 }
 
 /// What must come of a step.
@@ -117,6 +136,16 @@ struct Step {
     expires: Option<u32>,
     within_seconds: Option<u64>,
     registered: Option<bool>,
+    to: Option<String>,
+    text: Option<String>,
+    package: Option<String>,
+    from: Option<String>,
+    preferred: Option<Vec<String>>,
+    asserted: Option<Vec<String>>,
+    privacy: Option<String>,
+    headers: Option<BTreeMap<String, String>>,
+    reliable: Option<bool>,
+    answer: Option<Spanned<String>>,
 }
 
 impl Scenario {
@@ -148,8 +177,8 @@ impl Scenario {
     pub fn of(deeds: impl IntoIterator<Item = Deed>) -> Self {
         let action = |deed: Deed| Action {
             line: 0,
-            deed,
             expect: Expectation { outcome: deed.usual_outcome(), ..Expectation::default() },
+            deed,
             within: None,
             registered: None,
         };
@@ -159,7 +188,7 @@ impl Scenario {
 
 impl Deed {
     /// What comes of it when nobody says otherwise.
-    fn usual_outcome(self) -> Option<Outcome> {
+    fn usual_outcome(&self) -> Option<Outcome> {
         match self {
             Self::Register { fault } | Self::Reregister { fault } => match fault {
                 None | Some(Fault::Sqn) => Some(Outcome::Registered),
@@ -167,11 +196,39 @@ impl Deed {
             },
             Self::Resync | Self::Move(_) | Self::Await => Some(Outcome::Registered),
             Self::Deregister => Some(Outcome::Deregistered),
-            Self::Wait(_) | Self::ExpectNotify(_) => None,
+            Self::Wait(_) | Self::ExpectNotify(_) | Self::ExpectMessage(_) => None,
+            Self::Request(_) | Self::Call(_) | Self::Reinvite | Self::Update | Self::WaitCall(_) => {
+                Some(Outcome::Answered)
+            }
+            Self::HangUp | Self::WaitEnd => Some(Outcome::Ended),
+            Self::Cancel => Some(Outcome::Refused),
         }
     }
 
-    pub fn as_str(self) -> &'static str {
+    /// Seconds it may take when nobody says otherwise. A registration has the UE's own patience.
+    fn usual_patience(&self) -> Option<u64> {
+        match self {
+            Self::ExpectNotify(_)
+            | Self::Await
+            | Self::WaitCall(_)
+            | Self::WaitEnd
+            | Self::ExpectMessage(_) => Some(PATIENCE),
+            Self::Request(_)
+            | Self::Call(_)
+            | Self::HangUp
+            | Self::Cancel
+            | Self::Reinvite
+            | Self::Update => Some(ANSWER),
+            Self::Register { .. }
+            | Self::Reregister { .. }
+            | Self::Deregister
+            | Self::Resync
+            | Self::Wait(_)
+            | Self::Move(_) => None,
+        }
+    }
+
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Register { .. } => "register",
             Self::Reregister { .. } => "reregister",
@@ -181,6 +238,19 @@ impl Deed {
             Self::Move(_) => "move",
             Self::ExpectNotify(_) => "expect-notify",
             Self::Await => "await",
+            Self::Request(request) => match request.method {
+                Method::Message => "message",
+                Method::Subscribe => "subscribe",
+                _ => "options",
+            },
+            Self::Call(_) => "call",
+            Self::HangUp => "hang-up",
+            Self::Cancel => "cancel",
+            Self::Reinvite => "reinvite",
+            Self::Update => "update",
+            Self::WaitCall(_) => "wait-call",
+            Self::WaitEnd => "wait-end",
+            Self::ExpectMessage(_) => "expect-message",
         }
     }
 }
@@ -223,10 +293,34 @@ impl Step {
             }
             "await" => Deed::Await,
             other => {
-                let known = "register, reregister, deregister, resync, wait, move, expect-notify and await";
+                if let Some(deed) = self.deed_between(other) {
+                    let deed = deed.map_err(missing)?;
+                    return self.finish(text, fault, deed);
+                }
+                let known = "register, reregister, deregister, resync, wait, move, expect-notify, await, message, \
+                             options, subscribe, call, hang-up, cancel, reinvite, update, wait-call, wait-end \
+                             and expect-message";
                 return Err(wrong(at, format!("nothing is called {other:?}; there are {known}")));
             }
         };
+        self.finish(text, fault, deed)
+    }
+
+    /// What must come of the deed, and whether every key means something for it.
+    fn finish(self, text: &str, fault: Option<Fault>, deed: Deed) -> Result<Action, ScenarioError> {
+        let at = self.deed.span();
+        let wrong = |span: Range<usize>, cause: String| ScenarioError {
+            line: line_of(text, span),
+            cause: cause.into(),
+        };
+        if let Some(name) = self.answer.as_ref().filter(|name| name.get_ref().parse::<CallAnswer>().is_err())
+        {
+            let known = CallAnswer::NAMES.join(", ");
+            return Err(wrong(
+                name.span(),
+                format!("no answer is called {:?}; there are {known}", name.get_ref()),
+            ));
+        }
         let outcome = match &self.expect {
             None => deed.usual_outcome(),
             Some(name) => Some(name.get_ref().parse::<Outcome>().map_err(|_| {
@@ -234,7 +328,8 @@ impl Step {
                 wrong(name.span(), format!("no outcome is called {:?}; there are {known}", name.get_ref()))
             })?),
         };
-        let has_outcome = !matches!(deed, Deed::Wait(_) | Deed::ExpectNotify(_));
+        let has_outcome = !matches!(deed, Deed::Wait(_) | Deed::ExpectNotify(_) | Deed::ExpectMessage(_));
+        let has_status = matches!(outcome, Some(Outcome::Rejected | Outcome::Answered | Outcome::Refused));
         let has_expires = outcome == Some(Outcome::Registered) || matches!(deed, Deed::ExpectNotify(_));
         for (key, given, fits) in [
             ("fault", fault.is_some(), matches!(deed, Deed::Register { .. } | Deed::Reregister { .. })),
@@ -243,16 +338,18 @@ impl Step {
             ("event", self.event.is_some(), matches!(deed, Deed::ExpectNotify(_))),
             ("expect", self.expect.is_some(), has_outcome),
             ("within_seconds", self.within_seconds.is_some(), !matches!(deed, Deed::Wait(_))),
-            ("status", self.status.is_some(), outcome == Some(Outcome::Rejected)),
+            ("status", self.status.is_some(), has_status),
             ("expires", self.expires.is_some(), has_expires),
-        ] {
+        ]
+        .into_iter()
+        .chain(self.fits_between(&deed))
+        {
             if given && !fits {
                 let cause = format!("{key} has no meaning for {:?} with this expectation", deed.as_str());
                 return Err(wrong(at, cause));
             }
         }
-        let waits = matches!(deed, Deed::ExpectNotify(_) | Deed::Await);
-        let within = self.within_seconds.or(waits.then_some(PATIENCE));
+        let within = self.within_seconds.or(deed.usual_patience());
         Ok(Action {
             line: line_of(text, at),
             deed,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::core::{Failure, Step};
+use crate::core::{Answer, CallStep, Failure, Step};
 
 /// What became of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +21,22 @@ pub enum Outcome {
     Withheld,
     /// The registration has run out.
     Lapsed,
+    /// Another user has answered; or we have, and it is confirmed.
+    Answered,
+    /// Another user, or the network, has refused; or we have.
+    Refused,
+    /// It rings, there or here.
+    Ringing,
+    /// The caller has taken its call back.
+    Cancelled,
+    /// The call is over.
+    Ended,
     /// Any failure: of these, or another.
     Failed,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Registered,
         Self::Deregistered,
         Self::Rejected,
@@ -35,6 +45,11 @@ impl Outcome {
         Self::Kernel,
         Self::Withheld,
         Self::Lapsed,
+        Self::Answered,
+        Self::Refused,
+        Self::Ringing,
+        Self::Cancelled,
+        Self::Ended,
         Self::Failed,
     ];
 
@@ -48,6 +63,11 @@ impl Outcome {
             Self::Kernel => "kernel",
             Self::Withheld => "withheld",
             Self::Lapsed => "lapsed",
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Ringing => "ringing",
+            Self::Cancelled => "cancelled",
+            Self::Ended => "ended",
             Self::Failed => "failed",
         }
     }
@@ -60,6 +80,35 @@ impl Outcome {
             Step::Lapsed => Some(Self::Lapsed),
             Step::Failed(failure) => Some(Self::of_failure(failure)),
             _ => None,
+        }
+    }
+
+    /// What a step says that ends something between users; nothing for the others.
+    pub(super) fn between_users(step: &Step) -> Option<Self> {
+        match step {
+            Step::Answered { answer, .. } => Some(Self::of_answer(answer)),
+            Step::NotSent { failure, .. } => Some(Self::of_failure(failure)),
+            Step::Call { step, .. } => match step {
+                CallStep::Answered(answer) | CallStep::Refused(answer) | CallStep::Changed { answer, .. } => {
+                    Some(Self::of_answer(answer))
+                }
+                CallStep::Confirmed => Some(Self::Answered),
+                CallStep::Ringing { .. } => Some(Self::Ringing),
+                CallStep::Declined { .. } => Some(Self::Refused),
+                CallStep::Cancelled => Some(Self::Cancelled),
+                CallStep::Ended { .. } => Some(Self::Ended),
+                CallStep::Failed(failure) => Some(Self::of_failure(failure)),
+                CallStep::Calling | CallStep::Incoming => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn of_answer(answer: &Answer) -> Self {
+        match answer {
+            answer if answer.local => Self::NoAnswer,
+            answer if answer.is_success() => Self::Answered,
+            _ => Self::Refused,
         }
     }
 
@@ -80,16 +129,16 @@ impl Outcome {
 
     /// Whether this is what was wanted.
     pub fn is(self, wanted: Self) -> bool {
-        let failed = !matches!(self, Self::Registered | Self::Deregistered);
+        let failed = self.exit_status() != 0;
         self == wanted || (wanted == Self::Failed && failed)
     }
 
     /// Of a command that ended so and should not have.
     pub const fn exit_status(self) -> u8 {
         match self {
-            Self::Registered | Self::Deregistered => 0,
-            Self::Lapsed | Self::Failed | Self::Withheld => 1,
-            Self::Rejected => 3,
+            Self::Registered | Self::Deregistered | Self::Answered | Self::Ringing | Self::Ended => 0,
+            Self::Lapsed | Self::Failed | Self::Withheld | Self::Cancelled => 1,
+            Self::Rejected | Self::Refused => 3,
             Self::Distrusted => 4,
             Self::NoAnswer => 5,
             Self::Kernel => 6,

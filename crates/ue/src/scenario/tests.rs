@@ -1,3 +1,5 @@
+mod between;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -58,6 +60,8 @@ fn the_scenarios_of_the_examples_are_read() {
         (include_str!("../../../../examples/scenarios/life.toml"), 5),
         (include_str!("../../../../examples/scenarios/failures.toml"), 7),
         (include_str!("../../../../examples/scenarios/attack.toml"), 7),
+        (include_str!("../../../../examples/scenarios/call.toml"), 8),
+        (include_str!("../../../../examples/scenarios/called.toml"), 6),
     ] {
         let scenario = Scenario::parse(text).unwrap();
         assert_eq!(scenario.steps.len(), steps);
