@@ -5,18 +5,24 @@
 
 #![forbid(unsafe_code)]
 
+mod certificates;
 mod kamailio;
 mod log;
 mod probe;
 mod process;
 mod registrant;
+mod stage;
+mod stranger;
 mod testbed;
 
+pub use certificates::certify;
 pub use kamailio::{Core, Whose, interop};
 pub use log::{Log, watch};
 pub use probe::{capture_esp, inject, send_udp};
 pub use process::{Process, binary};
 pub use registrant::{Answer, Registrant};
+pub use stage::{Phone, Stage, carried, session};
+pub use stranger::{SESSION, Stranger};
 pub use testbed::{Daemons, testbed};
 
 use lab::{Finished, Lab, Wire, plan};

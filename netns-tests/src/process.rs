@@ -47,6 +47,11 @@ impl Process {
         Self::run(namespace, name, command, Some(hosts))
     }
 
+    /// Starts a program of somebody else's that looks up no names.
+    pub fn program(namespace: &Namespace, name: &'static str, command: &mut Command) -> Result<Self> {
+        Self::run(namespace, name, command, None)
+    }
+
     fn run(
         namespace: &Namespace,
         name: &'static str,

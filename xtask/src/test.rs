@@ -34,6 +34,8 @@ const NEED_PACKAGES: &[(&str, &str, &[&str])] = &[
     ("cx", "freediameter", &["freediameterd", "freediameter-extensions"]),
     ("hss", "postgres", &["postgresql"]),
 ];
+/// Suites among those that need ESP which need Debian packages too.
+const NETNS_PACKAGES: &[(&str, &[&str])] = &[("operators_sipp", &["sip-tester"])];
 /// Random runs of the flows on the virtual clock.
 const RANDOM_RUNS: &str = "10000";
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -136,6 +138,15 @@ fn netns_suites(
     };
     let suites: Vec<&Executable> = executables.iter().filter(is_netns).collect();
     for suite in &suites {
+        let needed = NETNS_PACKAGES.iter().find(|(target, _)| *target == suite.target);
+        if let Some((_, debian)) = needed
+            && !suite.ignored_tests(filter)?.is_empty()
+            && let Err(missing) = packages::obtain(debian)
+        {
+            eprintln!("netns: SKIPPED {} / {}: {missing}", suite.package, suite.target);
+            verdict.skipped.push(format!("{} / {} ({missing})", suite.package, suite.target));
+            continue;
+        }
         eprintln!("netns: {} / {}", suite.package, suite.target);
         let job = Job {
             program: suite.path.clone(),
@@ -188,6 +199,14 @@ mod tests {
         );
         verdict.failed.clear();
         assert!(!verdict.passed());
+    }
+
+    #[test]
+    fn suites_with_packages_and_esp_are_there() {
+        for (target, _) in NETNS_PACKAGES {
+            let file = cargo::root().join("netns-tests/tests").join(format!("{target}.rs"));
+            assert!(file.exists(), "NETNS_PACKAGES names {target}, which is not there");
+        }
     }
 
     /// An integration test that nothing runs looks as good as one that passes.

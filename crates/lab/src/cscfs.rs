@@ -42,17 +42,29 @@ pub(crate) fn start_scscf(
     Ok((Role::start("S-CSCF", &network.core, start, scscf::shell::Shell::run)?, spent))
 }
 
-pub(crate) fn start_icscf(network: &Network, hss: Arc<dyn Server>) -> Result<(Role, Spent)> {
+pub(crate) fn start_icscf(
+    network: &Network,
+    options: &Options,
+    hss: Arc<dyn Server>,
+) -> Result<(Role, Spent)> {
     let operator = network.operator;
     let domain = operator.home_domain();
     let (link, spent) = MeteredLink::new("I-CSCF", &domain, hss);
     let name = ServerName::new(&operator.s_cscf_name())?;
+    let (border, tls) = match &options.border {
+        Some(border) => {
+            let (border, tls) = border.config(operator)?;
+            (Some(border), tls)
+        }
+        None => (None, Vec::new()),
+    };
     let config = icscf::Config {
-        trusted_peers: vec![operator.p_cscf_mw().ip()],
+        trusted_peers: vec![operator.p_cscf_mw().ip(), operator.s_cscf().ip()],
+        border,
         s_cscfs: vec![icscf::SCscf::new(name, operator.s_cscf())],
         ..icscf::Config::new(operator.i_cscf(), &domain)
     };
-    let start = move || icscf::shell::Shell::start(config, Vec::new(), Arc::new(link));
+    let start = move || icscf::shell::Shell::start(config, tls, Arc::new(link));
     Ok((Role::start("I-CSCF", &network.icscf, start, icscf::shell::Shell::run)?, spent))
 }
 

@@ -11,6 +11,7 @@ use sec_agree::{Algorithms, Encapsulation, Policy};
 use ue::core::{Command, Step, TransportChoice};
 use xfrm::{Engine, KernelState, Statistics};
 
+use crate::border::Border;
 use crate::cards;
 use crate::cscfs::{start_icscf, start_pcscf, start_scscf};
 use crate::cx_link::{self, Spent};
@@ -53,6 +54,10 @@ pub struct Options {
     pub stay_registered: bool,
     /// The control socket of the S-CSCF.
     pub scscf_control: Option<PathBuf>,
+    /// How UEs answer others.
+    pub answering: ue::core::Answering,
+    /// The border of an operator among several.
+    pub border: Option<Border>,
     /// Listen on the wire between UE and P-CSCF.
     pub tap: bool,
     /// Makes the cards.
@@ -83,6 +88,8 @@ impl Default for Options {
             refresh_subscription: None,
             stay_registered: false,
             scscf_control: None,
+            answering: ue::core::Answering::default(),
+            border: None,
             tap: true,
             seed: 1,
             patience: Duration::from_secs(60),
@@ -131,7 +138,7 @@ impl Lab {
         hss.reach(cx_link::to_scscf(&network.operator.home_domain(), asks_scscf));
         let hss: Arc<dyn Server> = Arc::new(hss);
         let (scscf, scscf_spent) = start_scscf(&network, &options, Arc::clone(&hss), requests)?;
-        let (icscf, icscf_spent) = start_icscf(&network, hss)?;
+        let (icscf, icscf_spent) = start_icscf(&network, &options, hss)?;
         let pcscf = if options.p_cscf { Some(start_pcscf(&network, &options)?) } else { None };
         let (wire, link) = network.wire();
         let tap = if options.tap { Some(Tap::listen(wire, link)?) } else { None };

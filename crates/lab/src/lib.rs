@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod border;
 mod cards;
 mod cscfs;
 mod cx_link;
@@ -31,6 +32,7 @@ mod role;
 mod tap;
 mod ues;
 
+pub use border::{Border, inside};
 pub use lab::{Cpu, Lab, Options};
 pub use namespace::Namespace;
 pub use network::Network;

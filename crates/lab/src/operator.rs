@@ -27,6 +27,11 @@ impl Operator {
         first + self.0
     }
 
+    /// Whose border it meets.
+    pub(crate) fn partner(self) -> Self {
+        if self == Self::FIRST { Self::SECOND } else { Self::FIRST }
+    }
+
     pub fn home_domain(self) -> String {
         format!("ims.mnc{:03}.mcc001.3gppnetwork.org", u16::from(self.0) + 1)
     }

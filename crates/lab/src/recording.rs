@@ -66,6 +66,11 @@ impl Recording {
         self.contents.iter().any(found)
     }
 
+    /// The octets of each datagram, and of each direction of each TCP connection.
+    pub fn contents(&self) -> impl Iterator<Item = &[u8]> {
+        self.contents.iter().map(Vec::as_slice)
+    }
+
     /// The requests of this method.
     pub fn requests<'a>(&'a self, method: &'a str) -> impl Iterator<Item = &'a Captured> {
         self.messages

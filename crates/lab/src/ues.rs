@@ -220,7 +220,7 @@ fn members(network: &Network, options: &Options) -> Result<Members> {
             stay_registered: options.stay_registered,
             subscribe: options.subscribe,
             refresh_subscription: options.refresh_subscription,
-            answering: ue::core::Answering::default(),
+            answering: options.answering.clone(),
         };
         members.push((config, cards::card(operator, options.seed, n)));
     }
