@@ -307,3 +307,20 @@ fn sip_19_a_caller_without_100rel_hears_it_ring_too() {
     network.check_quiet("unreliable");
     assert_eq!(EndedBy::Us.as_str(), "us");
 }
+
+/// A re-INVITE of which nothing more than 100 is heard does not outlive its call.
+#[test]
+fn sip_19_an_offer_that_nobody_answers_ends_with_its_call() {
+    let mut network = network(TransportChoice::Udp);
+    let (call, _) = network.call(0, Call::to(&network.impu(1)));
+    network.run(Duration::from_secs(2));
+    network.silence(Node::Ue(1));
+    network.command_at(network.now, 0, Command::Reinvite { call });
+    network.run(Duration::from_secs(1));
+    network.silence(Node::P_CSCF);
+    network.command_at(network.now, 0, Command::HangUp { call });
+    network.run(Duration::from_secs(600));
+    assert_eq!(told(&network, 0, call).last().map(String::as_str), Some("ended by us"));
+    assert!(network.trace.iter().any(|line| line == "P-CSCF -> UE0 100 in ESP"));
+    assert!(!network.open().iter().any(|(node, _)| *node == Node::Ue(0)), "{:?}", network.open());
+}

@@ -27,6 +27,8 @@ pub(super) struct Calls {
     list: BTreeMap<CallId, Session>,
     /// The ACKs of 2xx that may come again, oldest first.
     confirmations: VecDeque<Confirmation>,
+    /// INVITEs whose call has ended before their answer came, and when they are given up; oldest first.
+    orphans: VecDeque<(Instant, ClientId)>,
 }
 
 /// One call.
@@ -101,11 +103,16 @@ impl Ue {
     }
 
     pub(super) fn calls_next_timeout(&self) -> Option<Instant> {
-        self.calls.list.values().filter_map(Session::next_timeout).min()
+        let orphan = self.calls.orphans.front().map(|(at, _)| *at);
+        self.calls.list.values().filter_map(Session::next_timeout).chain(orphan).min()
     }
 
     pub(super) fn calls_timeout(&mut self, now: Instant) {
         self.calls.confirmations.retain(|confirmation| confirmation.until > now);
+        while let Some((_, client)) = self.calls.orphans.front().copied().filter(|(at, _)| *at <= now) {
+            self.calls.orphans.pop_front();
+            self.transactions.abandon(client);
+        }
         let due = |(id, session): (&CallId, &Session)| {
             session.next_timeout().is_some_and(|at| at <= now).then_some(*id)
         };
@@ -166,6 +173,7 @@ impl Ue {
     /// The registration is over, and no set carries a call any more.
     pub(super) fn drop_calls(&mut self) {
         self.calls.confirmations.clear();
+        self.calls.orphans.clear();
         for (id, session) in std::mem::take(&mut self.calls.list) {
             let by = match session.stage {
                 Stage::Calling(calling) => {
@@ -181,6 +189,13 @@ impl Ue {
             };
             self.call_step(id, CallStep::Ended { by });
         }
+    }
+
+    /// The call of these has ended. An INVITE that has seen a 1xx would wait for its answer for ever.
+    fn orphan(&mut self, now: Instant, pending: &[Pending]) {
+        let at = now + self.config.timers.t1 * 64;
+        let invites = pending.iter().filter(|one| one.method == Method::Invite);
+        self.calls.orphans.extend(invites.map(|one| (at, one.departure.client)));
     }
 
     fn next_call(&mut self) -> CallId {

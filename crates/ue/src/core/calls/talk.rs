@@ -118,6 +118,7 @@ impl Ue {
     fn leave(&mut self, now: Instant, id: CallId, by: EndedBy) {
         let Some(session) = self.calls.list.remove(&id) else { return };
         let Session { identity, body, stage: Stage::Talking(talking) } = session else { return };
+        self.orphan(now, &talking.pending);
         let mut dialog = talking.dialog;
         match self.send_within(now, &mut dialog, Method::Bye, &identity, |_| {}) {
             Ok(departure) => {
@@ -328,10 +329,13 @@ impl Ue {
             Some(Stage::Ringing(_) | Stage::Talking(_)) => EndedBy::Peer,
         };
         self.answer(now, asked, &Verdict::ok(), Some(id));
-        let session = self.calls.list.remove(&id);
-        if let Some(Session { stage: Stage::Ringing(ringing), .. }) = session {
+        match self.calls.list.remove(&id).map(|session| session.stage) {
             //= RFC 3261 15.1.2: what waits for an answer in the dialog gets 487
-            self.refuse_invite(now, &ringing, &Verdict::new(487, "Request Terminated"));
+            Some(Stage::Ringing(ringing)) => {
+                self.refuse_invite(now, &ringing, &Verdict::new(487, "Request Terminated"));
+            }
+            Some(Stage::Talking(talking)) => self.orphan(now, &talking.pending),
+            _ => {}
         }
         self.call_step(id, CallStep::Ended { by });
     }
