@@ -10,7 +10,7 @@ use network::check::{check_answers, check_wire};
 use network::plan::Attachment;
 use network::{Network, Node, Options};
 use sip::{Method, Name};
-use ue::core::{Body, Request, TransportChoice};
+use ue::core::{Answering, Body, Request, TransportChoice};
 
 /// UE 0 and 1 at one P-CSCF, 2 at the other of their network, 3 and 4 at those of another network.
 fn options() -> Options {
@@ -184,5 +184,46 @@ fn sip_12_a_silent_callee_is_no_408() {
         let timeouts = network.sent.iter().filter(|sent| sent.message.status() == Some(408)).count();
         assert_eq!(timeouts, 0, "{:#?}", network.trace);
         network.check_quiet("silent");
+    }
+}
+
+/// A subscription of one user to what another tells: the NOTIFY comes back in its dialog, by the way of the SUBSCRIBE.
+#[test]
+fn sip_7_sip_18_a_notify_takes_the_way_of_its_subscription_back() {
+    for transport in TRANSPORTS {
+        for (from, to) in PAIRS {
+            let mut network = network(transport);
+            network.answers(to, Answering { packages: vec!["presence".into()], ..Answering::default() });
+            let what = format!("{transport:?} {from} -> {to}");
+            let answer = network.ask(from, Request::subscribe(&network.impu(to), "presence", 600));
+            assert_eq!(answer.status, 200, "{what}\n{:#?}", network.trace);
+            network.run(Duration::from_secs(5));
+            let notified: Vec<_> =
+                network.received(from).into_iter().filter(|one| &*one.method == "NOTIFY").collect();
+            assert_eq!(notified.len(), 1, "{what}\n{:#?}", network.trace);
+            assert_eq!(notified[0].status, Some(200), "{what}");
+            let of_users = |sent: &&network::Sent| {
+                sent.message.is_request() && sent.message.first(Name::Event) == Some("presence")
+            };
+            let hops = |method| {
+                let sent = network.sent.iter().filter(of_users);
+                sent.filter(|sent| sent.message.method() == method).map(|sent| (sent.from, sent.to)).collect()
+            };
+            let (there, back): (Vec<_>, Vec<_>) = (hops(Method::Subscribe), hops(Method::Notify));
+            // I-CSCFs within one network do not stay on the way.
+            let border = from.max(to) > 2 && from.min(to) <= 2;
+            let stays =
+                |hop: &&(Node, Node)| border || ![hop.0, hop.1].iter().any(|n| matches!(n, Node::ICscf(..)));
+            let inner: Vec<(Node, Node)> = there.iter().rev().map(|(a, b)| (*b, *a)).collect();
+            let expected: Vec<_> = inner.iter().filter(stays).copied().collect();
+            let got: Vec<_> = back.iter().filter(|hop| expected.contains(hop)).copied().collect();
+            assert_eq!(got, expected, "{what}: {there:?} {back:?}");
+            assert!(
+                !network
+                    .sent
+                    .iter()
+                    .any(|sent| of_users(&sent) && !sent.protected && matches!(sent.to, Node::Ue(_)))
+            );
+        }
     }
 }
