@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::{Border, Captured, Operator, Operators, Options, Recording};
-use sip::Method;
+use sip::{Method, Name};
 use ue::core::{
     Answer, Answering, Body, Call, CallId, CallStep, Command, EndedBy, Identity, ReceivedRequest, Request,
     Step,
@@ -112,6 +112,17 @@ impl Stage {
         Ok(())
     }
 
+    /// Says something within a call: also before the ACK of the other side's last offer is there.
+    pub fn inform(&mut self, phone: Phone, call: CallId) -> Result<()> {
+        let steps = self.command(phone, Command::Inform { call, body: Body::text("hello") })?;
+        let accepted = |step: &Step| match step {
+            Step::Call { step: CallStep::Changed { answer, .. }, .. } => answer.status == 200,
+            _ => false,
+        };
+        ensure!(steps.last().is_some_and(accepted), "INFO of {phone:?}: {steps:?}");
+        Ok(())
+    }
+
     pub fn hang_up(&mut self, phone: Phone, call: CallId) -> Result<()> {
         let steps = self.command(phone, Command::HangUp { call })?;
         let ended =
@@ -127,6 +138,45 @@ impl Stage {
             Step::Received(request) => Ok(*request),
             step => bail!("{step:?}"),
         }
+    }
+
+    /// Waits until a UE has the ACK of a call that it has answered.
+    pub fn confirmed(&mut self, phone: Phone) -> Result<CallId> {
+        let fits = |step: &Step| matches!(step, Step::Call { step: CallStep::Confirmed, .. });
+        match self.operators.lab(phone.0)?.hear(phone.1.into(), fits)? {
+            Step::Call { call, .. } => Ok(call),
+            step => bail!("{step:?}"),
+        }
+    }
+
+    /// Waits until the other side has hung up.
+    pub fn left(&mut self, phone: Phone, call: CallId) -> Result<()> {
+        let ended = |step: &Step| {
+            let by_peer = CallStep::Ended { by: EndedBy::Peer };
+            matches!(step, Step::Call { call: of, step } if *of == call && *step == by_peer)
+        };
+        self.operators.lab(phone.0)?.hear(phone.1.into(), ended).map(drop)
+    }
+
+    /// A whole call between UEs: answered, changed by either side, ended by the called one. What the called one got.
+    pub fn whole_call(
+        &mut self,
+        from: Phone,
+        to: Phone,
+        privacy: Option<&str>,
+        tag: &str,
+    ) -> Result<ReceivedRequest> {
+        let (call, answer) = self.call(from, &to.uri(), privacy, tag)?;
+        ensure!(answer.status == 200, "{tag}: {answer:?}");
+        let invite = self.received(to, "INVITE")?;
+        let called = self.confirmed(to)?;
+        self.reinvite(from, call)?;
+        self.received(to, "INVITE").context("the re-INVITE")?;
+        self.inform(to, called)?;
+        self.received(from, "INFO").context("the INFO of the called one")?;
+        self.hang_up(to, called)?;
+        self.left(from, call)?;
+        Ok(invite)
     }
 
     /// A whole call to the stranger, ended by the UE.
@@ -146,6 +196,35 @@ impl Stage {
         self.hang_up(from, call)?;
         self.stranger()?.wait_for("BYE")?;
         Ok(invite)
+    }
+
+    /// A whole call of the stranger, changed by it and ended by the UE. What the UE got.
+    pub fn whole_call_of_stranger(
+        &mut self,
+        to: Phone,
+        lines: &[(Name, &str)],
+        tag: &str,
+    ) -> Result<ReceivedRequest> {
+        let border = to.0.border();
+        let invite = self.stranger()?.request(Method::Invite, &to.uri(), lines, &session(tag));
+        let ok = self.stranger()?.ask(&invite, border)?;
+        ensure!(ok.status() == Some(200), "{tag}: {ok:?}");
+        let mut dialog = sip::Dialog::uac(&invite, &ok)?;
+        let ack = self.stranger()?.acknowledgement(&dialog);
+        self.stranger()?.send(&ack, border)?;
+        let received = self.received(to, "INVITE")?;
+        let called = self.confirmed(to)?;
+        let again = self.stranger()?.within(&mut dialog, Method::Invite);
+        let ok = self.stranger()?.ask(&again, border)?;
+        ensure!(ok.status() == Some(200), "{tag}: {ok:?}");
+        let ack = self.stranger()?.acknowledgement(&dialog);
+        self.stranger()?.send(&ack, border)?;
+        self.received(to, "INVITE").context("the re-INVITE")?;
+        self.inform(to, called)?;
+        self.stranger()?.wait_for("INFO").context("the INFO of the UE")?;
+        self.hang_up(to, called)?;
+        self.stranger()?.wait_for("BYE")?;
+        Ok(received)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use lab::{Namespace, plan};
 use node::{Arrival, Endpoints, Limits};
-use sip::{Draft, Flow, Message, Method, Name, Transmit};
+use sip::{Dialog, Draft, Flow, Message, Method, Name, Transmit};
 use tokio::sync::mpsc;
 
 /// Its session, which it never begins.
@@ -82,6 +82,26 @@ impl Stranger {
             draft.push(*name, (*value).to_owned());
         }
         draft.body(if method == Method::Message { "text/plain" } else { "application/sdp" }, body);
+        draft.finish()
+    }
+
+    /// A request within a dialog of ours.
+    pub fn within(&mut self, dialog: &mut Dialog, method: Method<'static>) -> Message {
+        let draft = dialog.request(method);
+        self.own(draft)
+    }
+
+    /// The ACK of a 2xx to our last INVITE in this dialog.
+    pub fn acknowledgement(&mut self, dialog: &Dialog) -> Message {
+        let draft = dialog.ack(dialog.local_cseq);
+        self.own(draft)
+    }
+
+    fn own(&mut self, mut draft: Draft<'static>) -> Message {
+        self.serial += 1;
+        let serial = self.serial;
+        draft.push_front(Name::Via, format!("SIP/2.0/UDP {ADDRESS};branch=z9hG4bKx{serial}"));
+        draft.push(Name::Contact, format!("<sip:xavier@{ADDRESS}>"));
         draft.finish()
     }
 

@@ -1,4 +1,4 @@
-//! SIPp of Debian's packages as a partner outside the trust domain: it writes, is called and written to.
+//! SIPp of Debian's packages as a partner outside the trust domain: it calls and writes, is called and written to.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ const A1: Phone = Phone(A, 0);
 const LIMIT: Duration = Duration::from_secs(60);
 const SIPP: &str = "sip:sipp@foreign.example";
 
-/// A hides its nodes; SIPp stands where the stranger would.
+/// Operators that hide nothing at A's border but what the trust domain keeps; SIPp stands where the stranger would.
 fn stage() -> Result<Stage> {
     watch();
     Stage::without_stranger([Border { hides: true, ..Border::default() }, Border::default()])
@@ -57,7 +57,7 @@ fn ended(mut sipp: Process) -> Result<()> {
 /// PRV-7, PRV-9.
 #[test]
 #[ignore = "needs sip-tester and a kernel with ESP; cargo xtask test runs it"]
-fn operators_prv_7_sipp_writes_and_its_word_counts_for_nothing() -> Result<()> {
+fn operators_prv_7_sipp_calls_and_writes_and_its_word_counts_for_nothing() -> Result<()> {
     let mut stage = stage()?;
     let to = A1.uri();
     for privacy in ["none", "id"] {
@@ -69,6 +69,12 @@ fn operators_prv_7_sipp_writes_and_its_word_counts_for_nothing() -> Result<()> {
             "{received:?}"
         );
         ensure!(received.headers.iter().all(|(_, value)| !value.contains("forged")), "{received:?}");
+        ended(sipp(&stage, "calls.xml", &keys)?)?;
+        let received = stage.received(A1, "INVITE")?;
+        ensure!(received.asserted.is_empty(), "{received:?}");
+        ensure!(received.headers.iter().all(|(_, value)| !value.contains("forged")), "{received:?}");
+        let called = stage.confirmed(A1)?;
+        stage.left(A1, called)?;
     }
     assert!(stage.operators.recorded(Link::Border(A)).holds(b"forged-icid"));
     assert!(!stage.operators.recorded(Link::Icscf(A)).holds(b"forged"));
