@@ -5,12 +5,16 @@
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sip::{Draft, Instant, Message, Method, Name, NameAddr, SubscriptionState};
 
 use crate::{Privacy, PrivacyError, Value};
+
+/// A dialog that nobody has accepted is over when nothing is said for so long: each 1xx comes earlier (Timer C).
+const EARLY: Duration = Duration::from_secs(600);
 
 /// Octets of names that an entry may have on the average.
 const OCTETS_EACH: usize = 512;
@@ -52,6 +56,9 @@ pub enum MemoryError {
     Privacy(#[from] PrivacyError),
     #[error("remember the privacy of one more dialog")]
     Full,
+    /// Whoever does this wants what is kept for the other.
+    #[error("begin a dialog under the Call-ID and tag of somebody else")]
+    Taken,
 }
 
 impl MemoryError {
@@ -60,6 +67,7 @@ impl MemoryError {
         match self {
             Self::Privacy(error) => error.status(),
             Self::Full => (503, "Service Unavailable".into()),
+            Self::Taken => (400, "Call-ID and Tag in Use".into()),
         }
     }
 }
@@ -76,8 +84,10 @@ struct Party {
     privacy: Privacy,
     /// From as the party wrote it, where others see an anonymous one.
     address: Option<Box<str>>,
+    /// Of the From in the request that began the dialog; `None` for whoever came in later.
+    opener: Option<u64>,
     usage: Usage,
-    /// Somebody has answered: the dialog stands.
+    /// A 2xx has passed: the dialog stands.
     is_established: bool,
     due: (Instant, u64),
     octets: usize,
@@ -108,7 +118,11 @@ impl PrivacyMemory {
         let own = Privacy::of(request)?;
         let Some(key) = key(request, Name::From) else { return Ok(own) };
         let capacity = self.limits.capacity;
-        let keeps = begins_dialog(request) || key_tag(request, Name::To).is_some();
+        let begins = begins_dialog(request);
+        if begins && self.parties.get(&key).is_some_and(|party| party.opener != opener(request)) {
+            return Err(MemoryError::Taken);
+        }
+        let keeps = begins || key_tag(request, Name::To).is_some();
         let wanted = self.joined(now, &key, own);
         wanted.as_ref().map_or(Ok(()), Privacy::check)?;
         match &wanted {
@@ -143,17 +157,20 @@ impl PrivacyMemory {
     /// A request was answered: dialogs begin to stand, or end.
     pub fn answered(&mut self, request: &Message, response: &Message) {
         let status = response.status().unwrap_or(0);
-        let (from, to) = (key(request, Name::From), key(response, Name::To));
-        let in_dialog = key_tag(request, Name::To).is_some();
-        match request.method() {
-            method if makes_dialog(method) && !in_dialog => match status {
-                101..300 => from.iter().for_each(|key| self.establish(key)),
-                300.. => from.iter().for_each(|key| self.drop_unanswered(key)),
+        if begins_dialog(request) {
+            let both = [key(request, Name::From), key(response, Name::To)].into_iter().flatten();
+            return match status {
+                200..300 => both.for_each(|key| self.establish(&key)),
+                300.. => both.for_each(|key| self.drop_unanswered(&key)),
                 _ => {}
-            },
+            };
+        }
+        // The dialog is the request's: what an answer says of itself ends nobody else's.
+        let both = [key(request, Name::From), key(request, Name::To)];
+        match request.method() {
             //= RFC 3261 15.1.1: 481 and 408 end a dialog as 200 does
-            Method::Bye if matches!(status, 200..300 | 408 | 481) => self.end(from, to, Usage::Call),
-            Method::Notify if status >= 200 && is_last(request) => self.end(from, to, Usage::Subscription),
+            Method::Bye if matches!(status, 200..300 | 408 | 481) => self.end(both, Usage::Call),
+            Method::Notify if status >= 200 && is_last(request) => self.end(both, Usage::Subscription),
             _ => {}
         }
     }
@@ -211,7 +228,8 @@ impl PrivacyMemory {
             return Ok(());
         }
         let key = Arc::new(key);
-        let due = self.next_due(now);
+        let is_established = !begins_dialog(message) && message.status().is_none_or(|status| status >= 200);
+        let due = self.next_due(now, is_established);
         let usage = match message.method() {
             Method::Subscribe | Method::Refer | Method::Notify => Usage::Subscription,
             _ => Usage::Call,
@@ -220,8 +238,9 @@ impl PrivacyMemory {
         let party = Party {
             privacy: privacy.clone(),
             address,
+            opener: if begins_dialog(message) { opener(message) } else { None },
             usage,
-            is_established: !begins_dialog(message),
+            is_established,
             due,
             octets,
         };
@@ -229,13 +248,22 @@ impl PrivacyMemory {
         Ok(())
     }
 
-    fn next_due(&mut self, now: Instant) -> (Instant, u64) {
+    fn next_due(&mut self, now: Instant, is_established: bool) -> (Instant, u64) {
         self.stamp = self.stamp.wrapping_add(1);
-        (now + self.limits.idle, self.stamp)
+        (now + if is_established { self.limits.idle } else { self.early() }, self.stamp)
+    }
+
+    fn early(&self) -> Duration {
+        self.limits.idle.min(EARLY)
     }
 
     fn touch(&mut self, now: Instant, key: &Key) {
-        let due = self.next_due(now);
+        let Some(is_established) = self.parties.get(key).map(|party| party.is_established) else { return };
+        let due = self.next_due(now, is_established);
+        self.put_off(key, due);
+    }
+
+    fn put_off(&mut self, key: &Key, due: (Instant, u64)) {
         let Some(party) = self.parties.get_mut(key) else { return };
         if let Some(key) = self.due.remove(&std::mem::replace(&mut party.due, due)) {
             self.due.insert(due, key);
@@ -243,9 +271,10 @@ impl PrivacyMemory {
     }
 
     fn establish(&mut self, key: &Key) {
-        if let Some(party) = self.parties.get_mut(key) {
-            party.is_established = true;
-        }
+        let Some(party) = self.parties.get_mut(key).filter(|party| !party.is_established) else { return };
+        party.is_established = true;
+        let (early_end, stamp) = party.due;
+        self.put_off(key, (early_end + (self.limits.idle - self.early()), stamp));
     }
 
     /// The first request failed. A dialog that stands is not ended so: anybody who has heard its names can repeat them.
@@ -256,8 +285,8 @@ impl PrivacyMemory {
     }
 
     /// A BYE does not end the subscriptions of a dialog, nor the last NOTIFY a call.
-    fn end(&mut self, from: Option<Key>, to: Option<Key>, usage: Usage) {
-        for key in from.into_iter().chain(to) {
+    fn end(&mut self, both: [Option<Key>; 2], usage: Usage) {
+        for key in both.into_iter().flatten() {
             if self.parties.get(&key).is_some_and(|party| party.usage == usage) {
                 self.forget(&key);
             }
@@ -282,6 +311,14 @@ impl Default for PrivacyMemory {
 fn key(message: &Message, name: Name) -> Option<Key> {
     let tag = key_tag(message, name)?;
     Some(Key { call_id: message.call_id().into(), tag: tag.into() })
+}
+
+/// What tells a repetition of the first request from somebody else's.
+fn opener(request: &Message) -> Option<u64> {
+    let from = request.first(Name::From)?;
+    let mut hasher = DefaultHasher::new();
+    from.hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 /// What an entry costs of what a peer can make long.

@@ -162,6 +162,13 @@ fn prv_8_a_failed_attempt_is_forgotten_and_a_standing_dialog_is_not() {
     memory.answered(&invite, &response(&invite, 100, "t1", &[]));
     memory.answered(&invite, &response(&invite, 486, "t1", &[]));
     assert!(memory.is_empty());
+    // Also when it has rung, and the called one has said what he wants.
+    memory.request(at(0), &invite).unwrap();
+    let ringing = response(&invite, 180, "t1", &[(Name::Privacy, "id")]);
+    memory.response(at(0), &ringing);
+    memory.answered(&invite, &ringing);
+    memory.answered(&invite, &response(&invite, 486, "t1", &[]));
+    assert!(memory.is_empty());
     memory.request(at(0), &invite).unwrap();
     memory.answered(&invite, &response(&invite, 183, "t1", &[]));
     memory.answered(&invite, &response(&invite, 200, "t1", &[]));
@@ -253,4 +260,22 @@ proptest! {
         memory.expire(at(now + 100));
         prop_assert!(memory.is_empty() && memory.due.is_empty());
     }
+}
+
+/// Somebody who was called by an anonymous user knows Call-ID and tag, and has a friend use them.
+#[test]
+fn prv_8_nobody_gets_at_a_party_by_its_call_id_and_tag() {
+    let mut memory = memory(10);
+    let invite = request("INVITE", "<sip:secret@a>;tag=f1", BOB, "Privacy: user\r\n");
+    memory.request(at(0), &invite).unwrap();
+    memory.answered(&invite, &response(&invite, 200, "t1", &[]));
+    let friend = request("INVITE", "<sip:c@b>;tag=f1", BOB, "");
+    assert_eq!(memory.request(at(1), &friend), Err(MemoryError::Taken));
+    assert_eq!(MemoryError::Taken.status().0, 400);
+    // The first request may come again.
+    assert!(memory.request(at(1), &invite).is_ok());
+    // An answer that names another dialog than its request ends nothing there.
+    let bye = request("BYE", "<sip:c@b>;tag=f9", "<sip:b@b>;tag=t9", "");
+    memory.answered(&bye, &response(&invite, 200, "f1", &[]));
+    assert_eq!(memory.len(), 1);
 }
