@@ -167,9 +167,10 @@ impl Dialogs {
     }
 
     pub(super) fn insert(&mut self, device: &Device, dialog: Dialog) -> DialogId {
-        let used = |id: &DialogId| self.entries.get(id).map(|entry| entry.used);
+        // What nobody has accepted makes way first: a stranger's requests end no call.
+        let worth = |id: &DialogId| self.entries.get(id).map(|entry| (entry.dialog.confirmed, entry.used));
         if self.of(device).count() >= MAX_DIALOGS
-            && let Some(oldest) = self.of(device).min_by_key(used)
+            && let Some(oldest) = self.of(device).min_by_key(worth)
         {
             self.remove(oldest);
         }

@@ -336,12 +336,18 @@ impl PCscf {
         }
         match (request.method(), arrival) {
             (Method::Register, Arrival::Unprotected) if !self.rate.take(now, flow.remote.ip()) => {
-                self.refuse(now, id, &request, reply, Refusal::TooFast, None);
+                self.turn_away(now, id, &request, Refusal::TooFast);
             }
             (Method::Register, _) => self.register(now, id, request, flow, arrival),
-            (_, Arrival::Unprotected) => self.refuse(now, id, &request, reply, Refusal::Unprotected, None),
+            (_, Arrival::Unprotected) => self.turn_away(now, id, &request, Refusal::Unprotected),
             (_, Arrival::Over(set)) => self.relay_from_ue(now, id, request, flow, set),
         }
+    }
+
+    /// Refuses a stranger and keeps nothing of it: neither a transaction nor repetitions of the answer.
+    fn turn_away(&mut self, now: Instant, id: ServerId, request: &Message, refusal: Refusal) {
+        self.refuse(now, id, request, None, refusal, None);
+        self.transactions.discard(id);
     }
 
     /// The first message over a new set ends the old one.

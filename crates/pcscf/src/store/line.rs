@@ -185,7 +185,17 @@ fn size(dialog: &Dialog) -> usize {
     let hidden = dialog.peer.iter().flat_map(|peer| peer.address.iter().chain([&peer.wanted]));
     let texts =
         [call_id, ue_tag, peer_tag].into_iter().chain(route).chain(asserted).chain(events).chain(hidden);
-    texts.map(|text| text.len()).sum()
+    texts.map(|text| written(text)).sum()
+}
+
+/// Octets of a text as JSON writes it, at most.
+fn written(text: &str) -> usize {
+    let octets = |octet: u8| match octet {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(octets).sum()
 }
 
 impl SetLine {

@@ -343,3 +343,35 @@ fn a_device_has_64_dialogs_and_the_one_used_longest_ago_makes_way() {
     assert_eq!(bench.status(from_scscf(), info(5)), Some(481));
     assert_eq!(bench.status(from_scscf(), info(6)), None, "it goes to the UE");
 }
+
+#[test]
+fn what_nobody_has_accepted_ends_no_call() {
+    let mut bench = Bench::new();
+    let (set, ..) = bench.registered_with_profile(0);
+    let invite = bench.receive(from_scscf(), to_ue("INVITE", 1, "", "")).to("10.9.0.2:7100")[0].clone();
+    bench.receive(over(&set), answer_of(&invite, 200, "a", ""));
+    for n in 0..70 {
+        let text =
+            String::from_utf8(to_ue("SUBSCRIBE", 1, "", "Event: presence\r\n").bytes().to_vec()).unwrap();
+        let text = text
+            .replace("Call-ID: call", &format!("Call-ID: flood{n}"))
+            .replace("SUBSCRIBE1", &format!("SUBSCRIBE{n}"));
+        bench.receive(from_scscf(), Message::parse(text.into_bytes()).unwrap());
+    }
+    assert_eq!(bench.pcscf.open_dialogs(), 64);
+    assert_eq!(bench.status(from_scscf(), to_ue("INFO", 2, "a", "")), None, "the call goes on");
+}
+
+/// SIP-17: a flood in clear costs no transactions either.
+#[test]
+fn sip_17_who_is_turned_away_leaves_nothing() {
+    let mut bench = Bench::new();
+    for n in 0..2000 {
+        let method = if n % 2 == 0 { "INVITE" } else { "MESSAGE" };
+        let text = String::from_utf8(to_ue(method, 1, "", "").bytes().to_vec()).unwrap();
+        let text = text.replace(&format!("{method}1"), &format!("{method}{n}"));
+        let message = Message::parse(text.into_bytes()).unwrap();
+        assert_eq!(bench.receive(clear(), message).only().1.status(), Some(403));
+    }
+    assert_eq!(bench.pcscf.open_transactions(), 0);
+}
