@@ -391,6 +391,9 @@ fn zb_a_daemon_protects_its_interface_fails_closed_when_killed_and_is_followed_b
     udp_is_lost(&other, &one);
     let left: Vec<u32> = hosts.states()[0].iter().map(|state| state.spi).collect();
     assert_eq!(left.len(), 2);
+    // A start that does not get to its end leaves the pair shut too.
+    drop(secure(&hosts.one, &near).unwrap());
+    udp_is_lost(&other, &one);
     // With new numbers, and for one port only.
     let near = ZbFile { spi_in: 4098, spi_out: 4097, port: Some(5070), ..near };
     let far = ZbFile { spi_in: 4097, spi_out: 4098, port: Some(5070), ..far };

@@ -32,9 +32,10 @@ fn main() -> anyhow::Result<()> {
     };
     Arguments::parse().daemon.run(prepare, async |(config, tls, cx, zb), shutdown| {
         let address = config.address;
-        let _zb = ZbInterfaces::secure(zb)?;
+        let mut zb = ZbInterfaces::secure(zb)?;
         let shell = Shell::start(config, tls, Arc::new(cx.connect().await?))?;
         tracing::info!(%address, hss = cx.peer, "I-CSCF is ready");
+        zb.started();
         shell.run(shutdown).await
     })
 }

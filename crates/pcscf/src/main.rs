@@ -48,9 +48,10 @@ fn main() -> anyhow::Result<()> {
     };
     daemon.run(prepare, async |(core, state, zb), shutdown| {
         let (gm, mw) = (core.gm.clone(), core.mw);
-        let _zb = ZbInterfaces::secure(zb)?;
+        let mut zb = ZbInterfaces::secure(zb)?;
         let shell = Shell::start(core, state.as_deref())?;
         tracing::info!(?gm, %mw, "P-CSCF is ready");
+        zb.started();
         shell.run(shutdown).await
     })
 }

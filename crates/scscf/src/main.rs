@@ -27,7 +27,7 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let prepare = async |file: File| Ok((file.core()?, ZbFile::load_all(&file.zb)?, file));
     Arguments::parse().daemon.run(prepare, async |(config, zb, file), shutdown| {
-        let _zb = ZbInterfaces::secure(zb)?;
+        let mut zb = ZbInterfaces::secure(zb)?;
         let (server, requests) = shell::cx_requests();
         let link = Arc::new(file.cx.connect_with_server(server).await?);
         let mut shell = Shell::start(config, file.listen, link)?.with_cx_requests(requests);
@@ -35,6 +35,7 @@ fn main() -> anyhow::Result<()> {
             shell = shell.with_control(path)?;
         }
         tracing::info!(listen = %file.listen, hss = file.cx.peer, "S-CSCF is ready");
+        zb.started();
         shell.run(shutdown).await
     })
 }

@@ -12,11 +12,14 @@ pub struct ZbInterfaces {
     /// None where nothing is protected: then no right and no ESP is needed.
     engine: Option<Engine>,
     held: Vec<Held>,
+    started: bool,
 }
 
 #[derive(Debug)]
 struct Held {
     link: ZbLink,
+    /// A run before, which was killed, had protected it: nothing passes in clear until this one ends in good order.
+    taken_over: bool,
     /// The kernel lets go of it with our process, however that ends.
     _reservation: UnixDatagram,
 }
@@ -31,20 +34,27 @@ impl ZbInterfaces {
         let engine = interfaces.engine.insert(Engine::open()?);
         for zb in &pairs {
             let reservation = reserve(zb.link.local, zb.link.peer)?;
-            engine.secure(zb)?;
+            let taken_over = engine.secure(zb)?;
             let ZbLink { local, peer, algorithms, mode, .. } = zb.link;
             tracing::info!(%local, %peer, %algorithms, ?mode, "ESP with manual keys");
-            interfaces.held.push(Held { link: zb.link, _reservation: reservation });
+            interfaces.held.push(Held { link: zb.link, taken_over, _reservation: reservation });
         }
         Ok(interfaces)
+    }
+
+    /// The role serves: from now on its end is an end in good order.
+    pub fn started(&mut self) {
+        self.started = true;
     }
 }
 
 impl Drop for ZbInterfaces {
     fn drop(&mut self) {
         let Some(engine) = &mut self.engine else { return };
-        for Held { link, .. } in &self.held {
-            if let Err(error) = engine.unsecure(link) {
+        for Held { link, taken_over, .. } in &self.held {
+            let stays_shut = *taken_over && !self.started;
+            let removed = if stays_shut { engine.shut(link) } else { engine.unsecure(link) };
+            if let Err(error) = removed {
                 tracing::error!(peer = %link.peer, %error, "the kernel keeps what protects a pair, failed to");
             }
         }

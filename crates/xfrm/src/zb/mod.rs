@@ -97,9 +97,11 @@ impl ZbProtocol {
 }
 
 impl Engine {
-    /// Puts policies and states of a pair in place; those of a run before are replaced. When the kernel refuses one
-    /// nothing stays. The pair must be nobody else's: see [`ZbInterfaces`].
-    pub(crate) fn secure(&mut self, zb: &Zb) -> Result<(), ZbError> {
+    /// Puts policies and states of a pair in place; those of a run before are replaced, and answers whether there were
+    /// any. When the kernel refuses one nothing stays, but what a run before had shut out stays shut out. The pair must
+    /// be nobody else's: see [`ZbInterfaces`].
+    pub(crate) fn secure(&mut self, zb: &Zb) -> Result<bool, ZbError> {
+        let taken_over = !self.policies_of(&zb.link)?.is_empty();
         self.require(zb.link.local, &[zb.link.algorithms])?;
         // First the policies: what has no state yet is dropped, and never leaves in clear.
         let policies = self.policies(Operation::AddPolicy, zb.link.policies().map(Policy::add).collect());
@@ -108,12 +110,18 @@ impl Engine {
             self.remove_policies_of(&zb.link, &ours)?;
             self.replace_states(zb)
         });
-        if added.is_err()
-            && let Err(error) = self.unsecure(&zb.link)
-        {
-            tracing::error!(%error, peer = %zb.link.peer, "rollback failed; clear text to and from this peer stays shut out");
+        if added.is_err() {
+            let undone = if taken_over { self.shut(&zb.link) } else { self.unsecure(&zb.link) };
+            if let Err(error) = undone {
+                tracing::error!(%error, peer = %zb.link.peer, "rollback failed; clear text to and from this peer stays shut out");
+            }
         }
-        added
+        added.map(|()| taken_over)
+    }
+
+    /// Removes the states only: nothing passes, in ESP or in clear.
+    pub(crate) fn shut(&mut self, link: &ZbLink) -> Result<(), ZbError> {
+        self.remove_states_of(link)
     }
 
     /// Removes what [`Engine::secure`] has put in place. From then on packets pass in clear.
@@ -147,13 +155,19 @@ impl Engine {
 
     /// Whatever they select: an earlier run may have protected more, or less.
     fn remove_policies_of(&mut self, link: &ZbLink, but: &[(Direction, Selector)]) -> Result<(), ZbError> {
-        let held = dump::policies(&mut self.socket, ZB_MARK)?;
-        let removed = held.into_iter().filter(|(direction, selector)| {
-            let ends = selector::ends(selector);
-            link.is_between(ends.0, ends.1) && !but.contains(&(*direction, *selector))
-        });
+        let held = self.policies_of(link)?;
+        let removed = held.into_iter().filter(|policy| !but.contains(policy));
         let message = |(direction, selector)| (link.end(), policy::delete(direction, selector));
         Ok(self.policies(Operation::DeletePolicy, removed.map(message).collect())?)
+    }
+
+    fn policies_of(&mut self, link: &ZbLink) -> Result<Vec<(Direction, Selector)>, ZbError> {
+        let mut held = dump::policies(&mut self.socket, ZB_MARK)?;
+        held.retain(|(_, selector)| {
+            let ends = selector::ends(selector);
+            link.is_between(ends.0, ends.1)
+        });
+        Ok(held)
     }
 
     /// Whatever their SPIs: an earlier run may have had others.
