@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use sip::{ConnectionId, Flow, Transport};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -34,16 +34,30 @@ struct Table {
     /// several between the same two ends is found here; answers name theirs by id.
     by_flow: HashMap<Flow, ConnectionId>,
     by_local: HashMap<SocketAddr, HashSet<ConnectionId>>,
+    /// Those that peers have opened, by their host: connections, and handshakes of TLS under way.
+    by_host: HashMap<IpAddr, Taken>,
+    /// All that peers have opened.
+    taken: usize,
 }
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Taken {
+    connections: usize,
+    handshakes: usize,
+}
+
+/// One host may have this part of what there is for all peers.
+const SHARE: usize = 16;
 
 #[derive(Debug)]
 struct Connection {
     asked: Flow,
+    by: OpenedBy,
     outgoing: mpsc::Sender<Bytes>,
     task: tokio::task::AbortHandle,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OpenedBy {
     Us,
     Peer,
@@ -64,8 +78,20 @@ impl Connections {
         self.table().by_id.len() >= self.limits.connections
     }
 
+    /// Peers may take half of the table: what we open ourselves finds room. And one host no more than its share.
+    fn is_full_for(&self, host: IpAddr) -> bool {
+        let (table, limit) = (self.table(), self.limits.connections / 2);
+        let own = table.by_host.get(&host).map_or(0, |taken| taken.connections);
+        table.taken >= limit.max(1) || own >= (limit / SHARE).max(1)
+    }
+
+    fn may_shake_hands(&self, host: IpAddr) -> bool {
+        let under_way = self.table().by_host.get(&host).map_or(0, |taken| taken.handshakes);
+        under_way < (self.limits.handshakes / SHARE).max(1)
+    }
+
     pub(super) fn adopt(&self, stream: TcpStream, local: SocketAddr, remote: SocketAddr) {
-        if self.is_full() {
+        if self.is_full_for(remote.ip()) {
             tracing::warn!(%local, %remote, limit = self.limits.connections, "too many TCP connections, closed one");
             return;
         }
@@ -81,12 +107,14 @@ impl Connections {
         acceptor: TlsAcceptor,
     ) {
         let place = Arc::clone(&self.handshakes).try_acquire_owned();
-        let (Ok(place), false) = (place, self.is_full()) else {
+        let full = self.is_full_for(remote.ip()) || !self.may_shake_hands(remote.ip());
+        let (Ok(place), false) = (place, full) else {
             let (limit, handshakes) = (self.limits.connections, self.limits.handshakes);
             tracing::warn!(%local, %remote, limit, handshakes, "too many TLS connections, closed one");
             return;
         };
         let limit = self.limits.handshake_timeout;
+        let place = Handshake::begin(self.clone(), remote.ip(), place);
         self.start(Flow::tls(local, remote), OpenedBy::Peer, async move {
             let verified = tls::accept(stream, acceptor, limit).await;
             drop(place);
@@ -159,7 +187,11 @@ impl Connections {
         table.last += 1;
         let id = ConnectionId(table.last);
         let task = tokio::spawn(run(self.clone(), id, asked, open, queue, outgoing.clone())).abort_handle();
-        table.by_id.insert(id, Connection { asked, outgoing: outgoing.clone(), task });
+        if by == OpenedBy::Peer {
+            table.taken += 1;
+            table.by_host.entry(asked.remote.ip()).or_default().connections += 1;
+        }
+        table.by_id.insert(id, Connection { asked, by, outgoing: outgoing.clone(), task });
         // Whoever calls us in TLS has not been checked to be the partner that this address belongs to.
         if by == OpenedBy::Us || asked.transport == Transport::Tcp {
             table.by_flow.insert(asked, id);
@@ -170,7 +202,11 @@ impl Connections {
 
     fn forget(&self, id: ConnectionId) {
         let mut table = self.table();
-        let Some(Connection { asked, .. }) = table.by_id.remove(&id) else { return };
+        let Some(Connection { asked, by, .. }) = table.by_id.remove(&id) else { return };
+        if by == OpenedBy::Peer {
+            table.taken = table.taken.saturating_sub(1);
+            table.give_back(asked.remote.ip(), |taken| &mut taken.connections);
+        }
         if table.by_flow.get(&asked) == Some(&id) {
             table.by_flow.remove(&asked);
         }
@@ -197,6 +233,39 @@ impl Connections {
         table.by_id.drain().for_each(|(_, connection)| connection.task.abort());
         table.by_flow.clear();
         table.by_local.clear();
+        table.taken = 0;
+        table.by_host.clear();
+    }
+}
+
+impl Table {
+    fn give_back(&mut self, host: IpAddr, count: impl FnOnce(&mut Taken) -> &mut usize) {
+        let Some(taken) = self.by_host.get_mut(&host) else { return };
+        let count = count(taken);
+        *count = count.saturating_sub(1);
+        if *taken == Taken::default() {
+            self.by_host.remove(&host);
+        }
+    }
+}
+
+/// A place among the handshakes under way, until it is dropped.
+struct Handshake {
+    connections: Connections,
+    host: IpAddr,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Handshake {
+    fn begin(connections: Connections, host: IpAddr, place: OwnedSemaphorePermit) -> Self {
+        connections.table().by_host.entry(host).or_default().handshakes += 1;
+        Self { connections, host, _place: place }
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.connections.table().give_back(self.host, |taken| &mut taken.handshakes);
     }
 }
 
