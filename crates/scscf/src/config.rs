@@ -106,6 +106,12 @@ impl Limits {
 }
 
 impl Config {
+    /// Whether this host is one of those we send to and hear.
+    pub(crate) fn knows(&self, host: IpAddr) -> bool {
+        let mut i_cscfs = self.icscf.iter().chain(&self.exit);
+        self.trusted_peers.contains(&host) || i_cscfs.any(|i_cscf| i_cscf.ip() == host)
+    }
+
     /// Defaults of TS 24.229 for all that has one.
     pub fn new(server_name: ServerName, home_domain: impl Into<String>) -> Self {
         Self {

@@ -233,6 +233,10 @@ impl Scscf {
     }
 
     fn received(&mut self, now: Instant, flow: Flow, message: Message) {
+        // A branch is no secret: whoever has seen it could answer, and assert what it likes.
+        if !message.is_request() && !self.config.knows(flow.remote.ip()) {
+            return;
+        }
         match self.transactions.receive(now, flow, self.config.timers, message) {
             Received::Request { id, request } => self.request(now, flow, id, request),
             Received::Cancel { id, invite, request } => self.cancelled(now, &flow, id, invite, &request),

@@ -108,6 +108,24 @@ fn prv_16_a_pseudonym_in_its_own_set_is_told_with_no_other_name() {
     assert!(tells_no_link(&answer) && tells_no_link(&real));
 }
 
+/// PRV-16: over the associations of the real identity, with the last answer repeated: a challenge, and no word of the other.
+#[test]
+fn prv_16_a_protected_register_of_a_pseudonym_is_challenged() {
+    let mut net = Net::new(serving());
+    let first = Register::first();
+    let challenge = net.register(&first);
+    let second = net.protected(&first, &challenge);
+    net.register(&second);
+    net.hss.identities = Some(vec![(PSEUDONYM, false)]);
+    let beside = Register { impu: PSEUDONYM.into(), call_id: "call-2".into(), ..second.next() };
+    let challenge = net.register(&beside);
+    assert_eq!(challenge.status(), Some(401));
+    let answering = net.protected(&beside, &challenge);
+    let answer = net.register(&answering);
+    assert_eq!(answer.first(Name::PAssociatedUri), Some(&*format!("<{PSEUDONYM}>")));
+    assert!(tells_no_link(&answer));
+}
+
 fn body_tells_no_link(notify: &Message) -> bool {
     let text = String::from_utf8(notify.body().to_vec()).unwrap();
     !((text.contains(IMPU) || text.contains(TEL)) && text.contains(PSEUDONYM))

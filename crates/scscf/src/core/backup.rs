@@ -19,7 +19,13 @@ impl Scscf {
         register: &Register,
         contact: &Contact,
     ) -> Option<RestorationInfo> {
+        // Contacts and watchers of another set go when this one is bound: nothing of theirs is kept under its name.
         let user = self.registrar.user(&register.impi);
+        if user.is_some() && !self.registrar.holds(&register.impi, &register.impu) {
+            self.config.restoration?;
+            let new = Binding::new(0, now, contact, &register.message, self.config.expiry_margin);
+            return Some(restoration::write(&register.impi, &[&new], &[], &[]));
+        }
         let others = user.into_iter().flat_map(|user| &user.bindings);
         let others = others.filter(|binding| !binding.yields_to(contact));
         let new = Binding::new(0, now, contact, &register.message, self.config.expiry_margin);

@@ -213,6 +213,10 @@ impl Scscf {
                 return self.too_much(now, &register);
             }
             (Some(profile), _) => Identities::new(profile).with(&register.impu),
+            // The HSS relied on a profile that has been replaced since by that of another set.
+            (None, Some(user)) if !user.identities.set.contains(&register.impu) => {
+                return self.refuse(now, &register, Refusal::Superseded);
+            }
             (None, Some(user)) => user.identities.clone(),
             (None, None) => return self.refuse(now, &register, Refusal::HssFailed),
         };

@@ -53,7 +53,10 @@ impl Scscf {
                 let registered = self.registrar.holds(&register.impi, &register.impu);
                 // A registered UE repeats its last answer in every re-REGISTER: that is no answer, and no harm.
                 let binds = !matches!(register.wish, Wish::Unbind(_));
-                return (repeated && binds && !registered).then_some(Step::Refuse(Refusal::ChallengeSpent));
+                // And it does so too when it registers another identity beside.
+                let other = attempt.impu != register.impu && self.registrar.user(&register.impi).is_some();
+                return (repeated && binds && !registered && !other)
+                    .then_some(Step::Refuse(Refusal::ChallengeSpent));
             }
         };
         let answer = judge(
@@ -99,7 +102,10 @@ impl Scscf {
             return if query { Step::Refuse(Refusal::ContactMalformed) } else { Step::Challenge };
         }
         if !registered {
-            return Step::Refuse(Refusal::UserUnknown);
+            //= TS 24.229 5.4.1.2.2: who protects it is known, what he may register is not
+            let known = self.registrar.user(&register.impi).is_some();
+            let binds = matches!(register.wish, Wish::Bind(_));
+            return if known && binds { Step::Challenge } else { Step::Refuse(Refusal::UserUnknown) };
         }
         match (&register.wish, self.config.reauthenticate) {
             (Wish::Unbind(_), _) => self.decide_removal(register),

@@ -181,9 +181,7 @@ impl Scscf {
     /// never looked up.
     fn address(&self, hop: &routing::NextHop<'_>) -> Option<SocketAddr> {
         let ip = hop.host.ip().filter(|_| hop.transport != Some(Transport::Tls))?;
-        let interrogating = self.config.icscf.iter().chain(&self.config.exit).map(SocketAddr::ip);
-        let known = self.config.trusted_peers.contains(&ip) || interrogating.into_iter().any(|own| own == ip);
-        known.then(|| SocketAddr::new(ip, hop.port.unwrap_or(5060)))
+        self.config.knows(ip).then(|| SocketAddr::new(ip, hop.port.unwrap_or(5060)))
     }
 
     fn hop(
