@@ -71,6 +71,14 @@ impl Border {
         })
     }
 
+    /// What the network at this address does not see; who is no partner sees nothing.
+    pub(crate) fn hides_from(&self, address: IpAddr) -> Option<&Hiding> {
+        match self.partner_at(address) {
+            Some(partner) => self.hides(partner),
+            None => self.hiding.as_deref(),
+        }
+    }
+
     pub(crate) fn hides(&self, partner: &Partner) -> Option<&Hiding> {
         self.hiding.as_deref().filter(|_| partner.hide)
     }

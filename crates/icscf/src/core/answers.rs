@@ -20,7 +20,7 @@ impl ICscf {
         names: &[Box<str>],
         response: Message,
     ) {
-        let Some(status) = response.status() else { return };
+        let Some(status) = response.status().filter(|_| self.may_answer(flow)) else { return };
         self.heard(id);
         let Some(relay) = self.proxy.answered(now, &mut self.transactions, id, status) else { return };
         if status >= 200 && self.passed_over(now, id, &relay, &response) {
@@ -66,8 +66,7 @@ impl ICscf {
             Trust::Own => {}
         }
         let answer = draft.finish();
-        let partner = border.partner_at(origin.flow.remote.ip());
-        let hiding = partner.map_or(border.hiding.as_deref(), |partner| border.hides(partner));
+        let hiding = border.hides_from(origin.flow.remote.ip());
         hiding.and_then(|hiding| hiding.hide(&answer, || iv(rng))).unwrap_or(answer)
     }
 

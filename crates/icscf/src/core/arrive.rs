@@ -40,6 +40,14 @@ impl ICscf {
         Ok(Origin { flow, names, interface: Some(interface), trust })
     }
 
+    /// Within the network only its nodes answer: a branch is no secret, and what an answer asserts is believed there.
+    pub(super) fn may_answer(&self, flow: Flow) -> bool {
+        let host = flow.remote.ip();
+        self.interface(flow).is_some()
+            || self.config.trusted_peers.contains(&host)
+            || self.config.s_cscfs.iter().any(|s_cscf| s_cscf.address.ip() == host)
+    }
+
     /// The interface at the border that this local end belongs to; `None` for the inside of the network. (A connection
     /// that we have opened has a port of its own.)
     pub(super) fn interface(&self, flow: Flow) -> Option<(&Border, SocketAddr)> {

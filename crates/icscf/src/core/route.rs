@@ -35,12 +35,24 @@ impl ICscf {
         routing::check_loop(request, routing::loop_hash(request, self.loop_key), |host, port| {
             self.owns(host, port)
         })?;
+        self.check_hidden(origin, request)?;
         let admitted = self.admit(now, origin, request)?;
         let mut draft = Draft::forward(&admitted);
         routing::consume_routes(&admitted, &mut draft, |uri| self.owns(uri.host, uri.port))?;
         let message = draft.finish();
         let target = self.target(origin, &message)?;
         Ok((message, target))
+    }
+
+    /// Who is outside the trust domain and sees tokens only has no business with the nodes behind them.
+    fn check_hidden(&self, origin: &Origin, request: &Message) -> Result<(), Refusal> {
+        let border = self.config.border.as_ref().filter(|_| origin.trust == Trust::Untrusted);
+        let Some(hiding) = border.and_then(|border| border.hides_from(origin.flow.remote.ip())) else {
+            return Ok(());
+        };
+        let mut routes = request.addresses(Name::Route).filter_map(|route| route.ok()?.parse_uri().ok());
+        let named = routes.any(|uri| hiding.is_inside(uri.host, uri.port));
+        if named { Err(Refusal::UntrustedRoute) } else { Ok(()) }
     }
 
     fn target(&self, origin: &Origin, message: &Message) -> Result<Target, Refusal> {

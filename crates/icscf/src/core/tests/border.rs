@@ -394,6 +394,26 @@ fn thg_8_a_broken_token_is_400_and_goes_nowhere() {
     assert_eq!(bench.status(from_x(), Message::parse(bye.into_bytes()).unwrap()), Some(400));
 }
 
+/// What is hidden from a network is not reached by it in clear either: not even in what looks like a dialog.
+#[test]
+fn prv_20_a_stranger_does_not_name_the_nodes_of_the_inside() {
+    for (hides, status) in [(true, Some(403)), (false, None)] {
+        let mut bench = new_bench(hides);
+        let bye = text(&inbound("BYE", "Route: <sip:192.0.2.1:5060;lr>, <sip:10.30.0.1:9;lr>\r\n"))
+            .replace("To: <sip:alice@home.example>", "To: <sip:alice@home.example>;tag=t");
+        assert_eq!(bench.status(from_x(), Message::parse(bye.into_bytes()).unwrap()), status);
+    }
+}
+
+/// SIP-20: also who has seen the branch does not answer inside, unless he is a node of the network.
+#[test]
+fn sip_20_a_stranger_inside_answers_nothing() {
+    let mut bench = new_bench(false);
+    let (_, entered) = bench.inward(from_x(), inbound("INVITE", ""));
+    assert!(bench.take(inside("10.30.0.77:5060"), answer(&entered, 200)).sent.is_empty());
+    assert_eq!(bench.status(inside(S_CSCF), answer(&entered, 200)), Some(200));
+}
+
 #[test]
 fn thg_10_a_partner_that_may_see_sees() {
     let mut bench = new_bench(false);
