@@ -87,7 +87,26 @@ fn create(path: &Path, text: &str) -> anyhow::Result<()> {
         made => made.with_context(|| format!("make {}", path.display()))?,
     };
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
     written.with_context(|| format!("write {}", path.display()))
+}
+
+/// The I-CSCF that could read the old file can read the new one, whoever makes it.
+fn keep_owner(old: &Path, new: &Path) -> anyhow::Result<()> {
+    let owner = |path| std::fs::metadata(path).map(|found| (found.uid(), found.gid()));
+    // Where there was none the maker owns it.
+    let Ok((uid, gid)) = owner(old) else { return Ok(()) };
+    if owner(new).is_ok_and(|made| made == (uid, gid)) {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(new, Some(uid), Some(gid)).with_context(|| {
+        format!(
+            "give the new file to the owner of {} ({uid}:{gid}): run as root or as the owner",
+            old.display()
+        )
+    })
 }
 
 /// The old file or the new one, whatever happens in between.
@@ -97,12 +116,14 @@ fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut beside = path.clone().into_os_string();
     beside.push(format!(".new-{}", std::process::id()));
     let beside = PathBuf::from(beside);
-    create(&beside, text)?;
-    let moved = std::fs::rename(&beside, &path).with_context(|| format!("replace {}", path.display()));
-    if moved.is_err() {
+    // It may hold part of a key.
+    let leave = |error| {
         let _ = std::fs::remove_file(&beside);
-    }
-    moved?;
+        error
+    };
+    create(&beside, text)?;
+    keep_owner(&path, &beside).map_err(leave)?;
+    std::fs::rename(&beside, &path).with_context(|| format!("replace {}", path.display())).map_err(leave)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)
         .and_then(|folder| folder.sync_all())

@@ -388,6 +388,8 @@ impl Ue {
                 let silence = Failure::NoAnswer { patience, malformed: 0 };
                 self.subscribe_failed(if failed { unreachable } else { silence });
             } else {
+                //= RFC 6665 4.2.2: a NOTIFY that nobody answers ends its subscription
+                self.notify_answered(id, 408);
                 self.call_failed(now, id, failed);
             }
         }
