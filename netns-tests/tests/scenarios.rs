@@ -1,6 +1,6 @@
 //! The scenarios of `examples/scenarios` and the commands of `ue`, with the real binaries on the real kernel.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use lab::Network;
@@ -43,6 +43,31 @@ fn ovw_10_the_scenarios_of_the_examples_go_as_they_say() -> Result<()> {
         for daemon in daemons.all() {
             assert!(daemon.terminate()?.success(), "{}", daemon.stderr());
         }
+    }
+    Ok(())
+}
+
+/// Two phones of the testbed talk to each other, each as its scenario says.
+#[test]
+#[ignore = "needs a kernel with ESP"]
+fn the_phones_of_the_examples_write_to_and_call_each_other() -> Result<()> {
+    let (network, folder) = (Network::new()?, testbed());
+    let mut daemons = Daemons::start(&network, folder.path())?;
+    let start = |config: &str, file: &str| {
+        Process::start(&network.ue, "ue", &["--config", config, "--json", "run", file], folder.path())
+    };
+    let mut called = start("bob.toml", "called.toml")?;
+    let limit = Instant::now() + LIMIT;
+    while !called.stdout().contains("\"registered\"") {
+        assert!(Instant::now() < limit, "{}\n{}\n{}", called.stdout(), called.stderr(), daemons.logs());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut caller = start("ue.toml", "call.toml")?;
+    let ended = [caller.wait(LIMIT)?.code(), called.wait(LIMIT)?.code()];
+    let said = [&caller, &called].map(|ue| format!("{}{}", ue.stdout(), ue.stderr())).join("\n");
+    assert_eq!(ended, [Some(0); 2], "{said}\n{}", daemons.logs());
+    for daemon in daemons.all() {
+        assert!(daemon.terminate()?.success(), "{}", daemon.stderr());
     }
     Ok(())
 }
