@@ -293,6 +293,32 @@ async fn a_connection_that_has_ended_is_not_opened_again_for_an_answer() {
     assert_eq!(error.kind(), io::ErrorKind::NotConnected);
 }
 
+/// Of 64 places peers have 32, and one host two of them. What we open ourselves is not counted.
+#[tokio::test]
+async fn one_host_does_not_shut_the_others_out() {
+    let mut endpoints = Endpoints::new(Limits { connections: 64, ..Limits::default() });
+    let local = endpoints.bind_tcp(any()).unwrap();
+    let mut held = Vec::new();
+    for call_id in ["first", "second"] {
+        let mut stream = peer(local).await;
+        stream.write_all(&request(call_id)).await.unwrap();
+        assert_eq!(message(&mut endpoints).await.1.call_id(), call_id);
+        held.push(stream);
+    }
+    closed(&mut peer(local).await).await;
+    // Another host finds a place.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(local).await.unwrap();
+    other.write_all(&request("other")).await.unwrap();
+    assert_eq!(message(&mut endpoints).await.1.call_id(), "other");
+    // And the first one again, when it has given one back.
+    held.pop();
+    assert!(matches!(next(&mut endpoints).await, Arrival::Failed { .. }));
+    peer(local).await.write_all(&request("third")).await.unwrap();
+    assert_eq!(message(&mut endpoints).await.1.call_id(), "third");
+}
+
 #[tokio::test]
 async fn no_more_connections_than_the_limit_are_held() {
     let mut endpoints = Endpoints::new(Limits { connections: 1, ..Limits::default() });
